@@ -1,0 +1,83 @@
+// One opened device of one Node environment: its stream, its memory, its threads, and the tensors that live there.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/pool.h"
+#include "core/stream.h"
+#include "cpu/exec.h"
+#include "ops/kernels.h"
+
+namespace mixwright {
+
+// Memory shared by a tensor and its views.
+struct Block {
+  void* memory;
+  int64_t bytes;
+  int64_t owners;
+};
+
+struct DeviceOptions {
+  int threads = 1;
+  int64_t limit_bytes = 0;
+  std::string isa;  // empty: the best this processor runs
+  DebugModes modes;
+};
+
+class Device {
+ public:
+  explicit Device(const DeviceOptions& options);
+
+  Block* take(int64_t bytes);
+  void let_go(Block* block);
+
+  // Enqueues a kernel; `call` gets the engine's threads when its turn comes. Throws the failure that poisoned the stream.
+  template <class Call>
+  void enqueue(const char* op, std::vector<View> outputs, Call call) {
+    cpu::Exec* exec = &exec_;
+    stream.enqueue(label(op), [exec, call = std::move(call)] { call(*exec); }, std::move(outputs));
+  }
+
+  Label label(const char* op) const { return Label{op, path, step}; }
+
+  const cpu::Kernels* kernels;
+  std::string isa;
+  std::shared_ptr<const std::string> path;
+  int64_t step = -1;
+  int64_t live_tensors = 0;
+  Pool pool;
+  int threads() const { return exec_.threads(); }
+
+ private:
+  cpu::Exec exec_;
+
+ public:
+  Stream stream;  // last member: it stops first, while what its commands use still stands
+};
+
+// A tensor as JavaScript knows it: an integer that names a slot, the slot's generation and the environment.
+struct Slot {
+  Device* device = nullptr;
+  Block* block = nullptr;
+  View view;
+  uint32_t generation = 0;
+};
+
+class TensorTable {
+ public:
+  explicit TensorTable(uint32_t environment) : environment_(environment & 0xff) {}
+
+  int64_t add(Device* device, Block* block, const View& view);
+  void remove(int64_t id);
+  // The slot of a live tensor; throws std::invalid_argument with the reason otherwise.
+  Slot& at(int64_t id);
+
+ private:
+  uint32_t environment_;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_;
+};
+
+}  // namespace mixwright

@@ -1,0 +1,27 @@
+// Guards inside kernels. Shapes are checked in TypeScript, with better words; these catch what only data can show
+// (an id outside the vocabulary) and mistakes of our own. A failed check poisons the stream with its message.
+#pragma once
+#include <stdexcept>
+#include <string>
+
+#include "core/dtype.h"
+
+namespace mixwright {
+
+struct KernelError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+inline void require(bool ok, const char* what) {
+  if (!ok) throw KernelError(what);
+}
+
+// Calls `body` with a value of the element type that `dtype` names: float or bf16.
+template <class Body>
+void with_float_type(DType dtype, Body&& body) {
+  if (dtype == DType::f32) return body(float{});
+  if (dtype == DType::bf16) return body(bf16{});
+  throw KernelError(std::string("takes f32 or bf16, got ") + name_of(dtype));
+}
+
+}  // namespace mixwright

@@ -1,0 +1,93 @@
+// The CPU engine's threads, as a kernel sees them.
+//
+//   exec.parallel(tasks, [&](int64_t task, Worker& worker) { ... });
+//
+// Tasks are handed out in order to whoever is free. A kernel must cut its work into tasks by the shape alone, and give
+// every output element to exactly one task: then the bits do not depend on the number of threads. Sums that cross tasks go
+// through one slot per task and are added up afterwards, in task order.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace mixwright::cpu {
+
+// One thread's private memory. `scratch` returns the same 64-byte aligned block again and again, grown when needed; its
+// content does not survive the task.
+class Worker {
+ public:
+  template <class T>
+  T* scratch(int64_t count) {
+    return static_cast<T*>(bytes(count * int64_t(sizeof(T))));
+  }
+
+  void* bytes(int64_t count);
+
+ private:
+  std::unique_ptr<void, void (*)(void*)> memory_{nullptr, nullptr};
+  int64_t size_ = 0;
+};
+
+class Exec {
+ public:
+  explicit Exec(int threads);
+  ~Exec();
+  Exec(const Exec&) = delete;
+  Exec& operator=(const Exec&) = delete;
+
+  int threads() const { return int(workers_.size()); }
+
+  // Memory that all tasks of a kernel see, for partial sums and the like: one block per `slot`, kept and grown as Worker's.
+  template <class T>
+  T* shared(int64_t count, int slot = 0) {
+    return static_cast<T*>(shared_[slot].bytes(count * int64_t(sizeof(T))));
+  }
+
+  // Runs body(task, worker) for every task in [0, tasks), on all threads, and returns when all are done. The first
+  // exception is thrown here. Not to be called from inside a task.
+  template <class Body>
+  void parallel(int64_t tasks, Body&& body) {
+    using Plain = std::remove_reference_t<Body>;
+    run(tasks, const_cast<void*>(static_cast<const void*>(&body)),
+        [](void* context, int64_t task, Worker& worker) { (*static_cast<Plain*>(context))(task, worker); });
+  }
+
+  // Cuts [0, count) into ranges of `grain` (the last one shorter) and runs body(begin, end) on them.
+  template <class Body>
+  void parallel_range(int64_t count, int64_t grain, Body&& body) {
+    parallel((count + grain - 1) / grain, [&](int64_t task, Worker&) {
+      const int64_t begin = task * grain;
+      body(begin, begin + grain < count ? begin + grain : count);
+    });
+  }
+
+ private:
+  using Invoke = void (*)(void* context, int64_t task, Worker& worker);
+  void run(int64_t tasks, void* context, Invoke invoke);
+  void work(Worker& worker);
+  void serve(size_t index);
+
+  static constexpr int kSharedSlots = 4;
+  Worker shared_[kSharedSlots];
+  std::vector<Worker> workers_;  // [0] is the caller's
+  std::vector<std::thread> threads_;
+
+  std::mutex mutex_;
+  std::condition_variable start_, finish_;
+  std::atomic<uint64_t> round_{0};
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> busy_{0};
+  std::atomic<bool> stop_{false}, failed_{false};
+  std::exception_ptr error_;
+  int64_t tasks_ = 0;
+  void* context_ = nullptr;
+  Invoke invoke_ = nullptr;
+};
+
+}  // namespace mixwright::cpu

@@ -1,0 +1,132 @@
+// One vector type for every instruction set. A CPU kernel file is compiled once per instruction set, each time inside
+// namespace mixwright::cpu::MW_ISA, and works on `vf`: kLanes floats, as wide as that instruction set's registers. GCC's
+// and Clang's vector extensions do the arithmetic (+ - * / and comparisons work as written, a * b + c fuses where the
+// processor can), so no kernel names an intrinsic.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "core/dtype.h"
+
+#ifndef MW_ISA
+#error "MW_ISA names the namespace of this copy: baseline or avx2"
+#endif
+#ifndef MW_LANES
+#error "MW_LANES is the number of floats in a register of this copy"
+#endif
+
+namespace mixwright::cpu::MW_ISA {
+
+constexpr int kLanes = MW_LANES;
+
+typedef float vf __attribute__((vector_size(4 * MW_LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * MW_LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * MW_LANES)));
+typedef uint16_t vh __attribute__((vector_size(2 * MW_LANES)));
+
+#define MW_INLINE static inline __attribute__((always_inline))
+
+MW_INLINE vf splat(float x) { return x - vf{}; }
+
+MW_INLINE vf load(const float* p) {
+  vf v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+MW_INLINE vf load(const bf16* p) {
+  vh half;
+  std::memcpy(&half, p, sizeof half);
+  return vf(__builtin_convertvector(half, vu) << 16);
+}
+
+MW_INLINE void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
+
+MW_INLINE void store(bf16* p, vf v) {
+  const vu bits = vu(v);
+  const vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const vu quiet = (bits >> 16) | 0x40u;
+  const vu nan = vu(v != v);
+  const vh half = __builtin_convertvector((rounded & ~nan) | (quiet & nan), vh);
+  std::memcpy(p, &half, sizeof half);
+}
+
+// The first `count` lanes; the others read as 0 and are not written. For the tail of a row.
+template <class T>
+MW_INLINE vf load(const T* p, int64_t count) {
+  T padded[kLanes] = {};
+  for (int64_t i = 0; i < count; i++) padded[i] = p[i];
+  return load(padded);
+}
+
+template <class T>
+MW_INLINE void store(T* p, vf v, int64_t count) {
+  T padded[kLanes];
+  store(padded, v);
+  for (int64_t i = 0; i < count; i++) p[i] = padded[i];
+}
+
+MW_INLINE vf select(vi mask, vf yes, vf no) { return vf((vi(yes) & mask) | (vi(no) & ~mask)); }
+MW_INLINE vf max(vf a, vf b) { return select(a > b, a, b); }
+MW_INLINE vf min(vf a, vf b) { return select(a < b, a, b); }
+
+// Sum of the lanes in a fixed tree: halves first.
+MW_INLINE float sum(vf v) {
+  float lane[kLanes];
+  std::memcpy(lane, &v, sizeof v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; i++) lane[i] += lane[i + width];
+  }
+  return lane[0];
+}
+
+MW_INLINE float max_lane(vf v) {
+  float lane[kLanes];
+  std::memcpy(lane, &v, sizeof v);
+  float best = lane[0];
+  for (int i = 1; i < kLanes; i++) best = lane[i] > best ? lane[i] : best;
+  return best;
+}
+
+// e^x to about 2 units in the last place: x = n·ln2 + r with |r| <= ln2/2, a degree-6 polynomial for e^r, and n added to
+// the exponent. Saturates to 0 below -87.3 and to infinity above 88.7; NaN stays NaN.
+MW_INLINE vf exp(vf x) {
+  const vf clamped = min(max(x, splat(-87.3f)), splat(88.72f));
+  const vf shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5·2^23: rounds to an integer in the low bits
+  const vf n = shifted - 12582912.0f;
+  const vf r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln2 in two parts
+  vf p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  // Two steps of 2^(n/2), so that n = 128 does not overflow the exponent field on the way.
+  const vi whole = __builtin_convertvector(n, vi);
+  const vi half = whole >> 1;
+  const vf first = vf((half + 127) << 23), second = vf((whole - half + 127) << 23);
+  vf y = p * first * second;
+  y = select(x > splat(88.72f), splat(INFINITY), y);
+  y = select(x < splat(-87.3f), splat(0.0f), y);
+  return select(x != x, x, y);
+}
+
+MW_INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exp(-x)); }
+
+MW_INLINE vf sqrt(vf x) {
+  vf y;
+  for (int i = 0; i < kLanes; i++) y[i] = std::sqrt(x[i]);
+  return y;
+}
+
+// Calls body(offset, lanes) along a row of n elements: first whole vectors (lanes == kLanes), then the tail, if any.
+template <class Whole, class Tail>
+MW_INLINE void sweep(int64_t n, Whole&& whole, Tail&& tail) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) whole(i);
+  if (i < n) tail(i, n - i);
+}
+
+}  // namespace mixwright::cpu::MW_ISA

@@ -1,0 +1,17 @@
+#include "ops/kernels.h"
+
+namespace mixwright::cpu {
+
+std::vector<IsaChoice> usable_isas() {
+  std::vector<IsaChoice> found;
+#if defined(MW_HAS_X86)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    found.push_back({"avx2", &avx2::kernels});
+  }
+#endif
+  found.push_back({"baseline", &baseline::kernels});
+  return found;
+}
+
+}  // namespace mixwright::cpu
