@@ -1,7 +1,10 @@
 #include "binding/device.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
+
+#include "core/checks.h"
 
 namespace mixwright {
 
@@ -18,11 +21,24 @@ const cpu::IsaChoice& choose_isa(const std::string& wanted) {
 }
 
 Pool::Source host_memory(Stream& stream) {
-  return {[](size_t bytes) { return std::aligned_alloc(64, bytes); },
-          [&stream](void* block) {
-            // A read, not a command: spare blocks go back even when the stream is poisoned.
-            stream.enqueue_read(Label{"trim", nullptr, -1}, nullptr, [block](const Failure*) { std::free(block); });
-          }};
+  return {[](size_t bytes) { return std::aligned_alloc(64, bytes); }, std::free, [&stream] { stream.drain(); }};
+}
+
+// Debug mode `guard`: 64 bytes on either side of a block, and at first its content, hold a pattern that reads as NaN in
+// both f32 and bf16.
+constexpr int64_t kFence = 64;
+constexpr uint32_t kPattern = 0x7fc17fc1u;
+
+void paint(char* begin, int64_t bytes) {
+  for (int64_t i = 0; i + 4 <= bytes; i += 4) std::memcpy(begin + i, &kPattern, 4);
+}
+
+void check_fence(const char* begin, const char* side, int64_t block_bytes) {
+  for (int64_t i = 0; i < kFence; i += 4) {
+    if (std::memcmp(begin + i, &kPattern, 4) != 0) {
+      throw KernelError("a kernel wrote " + std::string(side) + " a block of " + std::to_string(block_bytes) + " bytes");
+    }
+  }
 }
 }  // namespace
 
@@ -33,12 +49,29 @@ Device::Device(const DeviceOptions& options)
       exec_(options.threads),
       stream(options.modes) {}
 
-Block* Device::take(int64_t bytes) { return new Block{pool.take(bytes), bytes, 1}; }
+Block* Device::take(int64_t bytes) {
+  if (!stream.modes().guard) return new Block{pool.take(bytes), bytes, 1};
+  const int64_t body = (bytes + 3) / 4 * 4, whole = body + 2 * kFence;
+  char* memory = static_cast<char*>(pool.take(whole));
+  stream.enqueue(label("guard"), [memory, whole] { paint(memory, whole); }, {});
+  return new Block{memory + kFence, bytes, 1};
+}
 
 void Device::let_go(Block* block) {
   if (--block->owners > 0) return;
-  pool.give_back(block->memory, block->bytes);
+  char* memory = static_cast<char*>(block->memory);
+  int64_t bytes = block->bytes;
   delete block;
+  if (stream.modes().guard) {
+    const int64_t given = bytes, body = (bytes + 3) / 4 * 4;
+    memory -= kFence;
+    bytes = body + 2 * kFence;
+    stream.enqueue(label("guard"), [memory, body, given] {
+      check_fence(memory, "before", given);
+      check_fence(memory + kFence + body, "past", given);
+    }, {});
+  }
+  pool.give_back(memory, bytes);
 }
 
 namespace {
@@ -77,13 +110,24 @@ Slot& TensorTable::at(int64_t id) {
 }
 
 void TensorTable::remove(int64_t id) {
-  Slot& slot = at(id);
+  at(id);
+  clear(uint32_t(id & kIndexMask));
+}
+
+void TensorTable::remove_all(const Device* device) {
+  for (uint32_t index = 0; index < slots_.size(); index++) {
+    if (slots_[index].device == device) clear(index);
+  }
+}
+
+void TensorTable::clear(uint32_t index) {
+  Slot& slot = slots_[index];
   slot.device->live_tensors--;
   slot.device->let_go(slot.block);
   slot.device = nullptr;
   slot.block = nullptr;
   slot.generation++;
-  free_.push_back(uint32_t(id & kIndexMask));
+  free_.push_back(index);
 }
 
 }  // namespace mixwright

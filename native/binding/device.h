@@ -30,7 +30,7 @@ class Device {
  public:
   explicit Device(const DeviceOptions& options);
 
-  Block* take(int64_t bytes);
+  Block* take(int64_t bytes);  // throws OutOfMemory
   void let_go(Block* block);
 
   // Enqueues a kernel; `call` gets the engine's threads when its turn comes. Throws the failure that poisoned the stream.
@@ -47,7 +47,7 @@ class Device {
   std::shared_ptr<const std::string> path;
   int64_t step = -1;
   int64_t live_tensors = 0;
-  Pool pool;
+  Pool pool;  // before the stream: it outlives what the stream still runs
   int threads() const { return exec_.threads(); }
 
  private:
@@ -71,10 +71,13 @@ class TensorTable {
 
   int64_t add(Device* device, Block* block, const View& view);
   void remove(int64_t id);
+  void remove_all(const Device* device);
   // The slot of a live tensor; throws std::invalid_argument with the reason otherwise.
   Slot& at(int64_t id);
 
  private:
+  void clear(uint32_t index);
+
   uint32_t environment_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;

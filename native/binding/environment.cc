@@ -17,6 +17,13 @@ Environment::Environment(Napi::Env env) : tensors(environments++), env_(env) {
 
 Environment::~Environment() { stop(); }
 
+void Environment::close(int id) {
+  auto& device = devices_.at(size_t(id));
+  if (!device) return;
+  tensors.remove_all(device.get());
+  device.reset();
+}
+
 void Environment::stop() {
   for (auto& device : devices_) device.reset();
 }

@@ -29,7 +29,7 @@ class Environment {
 
   Device& device(const Napi::Value& id);
   int open(const DeviceOptions& options);
-  void close(int id) { devices_.at(size_t(id)).reset(); }
+  void close(int id);
   void stop();  // ends all streams; nothing is delivered afterwards
 
   TensorTable tensors;

@@ -53,7 +53,7 @@ View view_from(Info info, size_t first) {  // dtype, rank, d0, d1, d2, d3
   return view;
 }
 
-// open({ threads, limitBytes, isa, sync, finite, trace }) -> device id
+// open({ threads, limitBytes, isa, sync, finite, trace, guard }) -> device id
 Napi::Value open(Info info) {
   const Napi::Object given = info[0].As<Napi::Object>();
   DeviceOptions options;
@@ -63,6 +63,7 @@ Napi::Value open(Info info) {
   options.modes.sync = given.Get("sync").ToBoolean();
   options.modes.finite = given.Get("finite").ToBoolean();
   options.modes.trace = given.Get("trace").ToBoolean();
+  options.modes.guard = given.Get("guard").ToBoolean();
   return Napi::Number::New(info.Env(), Environment::of(info).open(options));
 }
 

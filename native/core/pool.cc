@@ -53,6 +53,11 @@ void Pool::give_back(void* block, int64_t bytes) {
 }
 
 void Pool::trim() {
+  source_.settle();
+  give_back_spare();
+}
+
+void Pool::give_back_spare() {
   for (auto& spare : spare_) {
     for (void* block : spare) source_.give_back(block);
     spare.clear();

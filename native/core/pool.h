@@ -1,6 +1,6 @@
 // Memory of one device, taken and given back at enqueue time (house rule S1). Because the stream is in order, a block that
 // is given back may serve the next command at once: whatever still reads it runs first. Blocks of a size class are kept
-// for reuse; `trim` hands all spare ones back, through the stream.
+// for reuse; `trim` hands all spare ones back, once the stream has passed their last reader.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,11 +18,15 @@ struct OutOfMemory : std::runtime_error {
 class Pool {
  public:
   struct Source {
-    std::function<void*(size_t)> take;        // null when there is no room
-    std::function<void(void*)> give_back;     // called by way of the stream, behind every reader
+    std::function<void*(size_t)> take;     // null when there is no room
+    std::function<void(void*)> give_back;
+    std::function<void()> settle;          // waits until nothing enqueued can still touch a spare block
   };
 
   Pool(Source source, int64_t limit_bytes) : source_(std::move(source)), limit_(limit_bytes), spare_(kClasses) {}
+  ~Pool() { give_back_spare(); }  // the stream has ended by then
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   // A block of at least `bytes`, aligned to 64. Throws OutOfMemory.
   void* take(int64_t bytes);
@@ -39,6 +43,7 @@ class Pool {
  private:
   static constexpr int kClasses = 4 * 48;
   static int class_of(int64_t rounded_bytes);
+  void give_back_spare();
 
   Source source_;
   int64_t limit_;

@@ -32,6 +32,7 @@ struct DebugModes {
   bool sync = false;    // run each command inline, on the caller's thread
   bool finite = false;  // check every output, name the first bad op
   bool trace = false;   // keep a timeline, written when the stream closes
+  bool guard = false;   // fill fresh memory with NaN, and check the bytes around it when it is given back
 };
 
 class Stream {

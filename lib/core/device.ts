@@ -1,0 +1,265 @@
+import { availableParallelism, totalmem } from "node:os";
+import { bytesOf, type DType, describe, dtypeCode, type SourceDType, sizeOf } from "./dtype.ts";
+import { ConfigError, DeviceError, OutOfMemoryError, ShapeError } from "./errors.ts";
+import { type NativeStats, native } from "./native.ts";
+import { keep } from "./scope.ts";
+import { Tensor } from "./tensor.ts";
+
+export interface DeviceOptions {
+  /** Threads that kernels run on. Default: the processors this process may use. */
+  threads?: number;
+  /** Bytes of tensors that may be live at once. Default: the machine's memory. */
+  memoryLimitBytes?: number;
+  /** Instruction set of the CPU kernels ("avx2", "baseline"). Default: the best the processor runs. */
+  isa?: string;
+  /** Debug modes; the environment variable MIXWRIGHT_DEBUG (a comma list) adds to them. */
+  debug?: readonly DebugMode[];
+}
+
+/**
+ * sync: run each command inline · finite: check every output and name the first bad op · trace: write a timeline when the
+ * device closes · guard: fill fresh memory with NaN and check that no kernel writes past its output
+ */
+export type DebugMode = "sync" | "finite" | "trace" | "guard";
+const debugModes: readonly string[] = ["sync", "finite", "trace", "guard"];
+
+interface NativeFailure extends Error {
+  code?: string;
+  op?: string;
+  path?: string;
+  step?: number;
+  bytes?: number;
+  liveBytes?: number;
+}
+
+/** An in-order stream of commands with memory of its own (house.md §4). */
+export class Device {
+  /** @internal */
+  readonly handle: number;
+  #open = true;
+  #path: string[] = [];
+  #fences: Promise<void>[] = [];
+
+  /** @internal Use `device()`. */
+  constructor(
+    readonly name: string,
+    private readonly limitBytes: number,
+    options: { threads: number; isa: string; modes: ReadonlySet<string> },
+  ) {
+    const { modes } = options;
+    this.handle = this.guard(() =>
+      native().open({
+        threads: options.threads,
+        limitBytes,
+        isa: options.isa,
+        sync: modes.has("sync"),
+        finite: modes.has("finite"),
+        trace: modes.has("trace"),
+        guard: modes.has("guard"),
+      }),
+    );
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Copies `data` into a new tensor, at once. dtype: from the array (Int32Array → i32, else f32), or as asked. */
+  tensor(
+    data: ArrayBufferView | readonly number[],
+    shape: readonly number[],
+    options: { dtype?: DType; from?: SourceDType } = {},
+  ): Tensor {
+    const array = Array.isArray(data)
+      ? options.dtype === "i32"
+        ? Int32Array.from(data)
+        : Float32Array.from(data)
+      : (data as ArrayBufferView);
+    const from = options.from ?? sourceOf(array, options.dtype);
+    const dtype = options.dtype ?? (from === "f16" ? "f32" : from);
+    const given = array.byteLength / bytesOf[from];
+    if (given !== sizeOf(shape)) {
+      throw new ShapeError(`tensor: ${given} values, [${shape.join(", ")}] needs ${sizeOf(shape)}`, "tensor");
+    }
+    if ((dtype === "i32") !== (from === "i32")) {
+      throw new ConfigError(
+        `tensor: ${from} values for a tensor of ${dtype}, one kind of number was needed`,
+        "dtype",
+      );
+    }
+    const tensor = this.empty(shape, dtype);
+    tensor.write(array, from);
+    return tensor;
+  }
+
+  /** A new tensor whose content is whatever was there. Throws OutOfMemoryError. */
+  empty(shape: readonly number[], dtype: DType = "f32"): Tensor {
+    if (shape.length > 4 || shape.some((n) => !Number.isSafeInteger(n) || n < 0)) {
+      throw new ShapeError(
+        `tensor: shape [${shape.join(", ")}], needed at most 4 whole numbers from 0`,
+        "tensor",
+      );
+    }
+    try {
+      const [a = 1, b = 1, c = 1, d = 1] = shape;
+      return new Tensor(
+        this,
+        shape,
+        dtype,
+        native().alloc(this.handle, dtypeCode[dtype], shape.length, a, b, c, d),
+      );
+    } catch (error) {
+      const failure = error as NativeFailure;
+      if (failure.code !== "OUT_OF_MEMORY") throw this.translate(failure);
+      throw new OutOfMemoryError(
+        `tensor: ${describe(shape, dtype)} takes ${failure.bytes} bytes while ${failure.liveBytes} are live` +
+          `${this.#path.length ? ` at ${this.#path.join(".")}` : ""}, the limit is ${this.limitBytes} (${failure.message}).` +
+          " Fewer tokens a batch, recompute, or a larger memoryLimitBytes helps",
+        failure.bytes,
+        failure.liveBytes,
+      );
+    }
+  }
+
+  /** A tensor of zeros (or of `value`). */
+  full(shape: readonly number[], value = 0, dtype: DType = "f32"): Tensor {
+    const tensor = this.empty(shape, dtype);
+    this.guard(() => native().ops.fill!(this.handle, tensor.id, value));
+    return tensor;
+  }
+
+  /** `live` tensors, `bytes` they take and the peak of it, `queued` commands, `blockedMs` spent on a full queue, … */
+  stats(): NativeStats {
+    return native().stats(this.handle);
+  }
+
+  /**
+   * Resolves when the commands enqueued before this call have run; with `behind: n`, when those before the n-th last call
+   * have. The polite bound of run-ahead in a loop.
+   */
+  async ready({ behind = 0 } = {}): Promise<void> {
+    const fence = this.wait(native().fence(this.handle));
+    fence.catch(() => undefined); // it is awaited by a later call, or never; a failure is reported by the next enqueue too
+    this.#fences.push(fence);
+    while (this.#fences.length > behind + 1) this.#fences.shift();
+    if (this.#fences.length === behind + 1) await this.#fences.shift();
+  }
+
+  /** Runs `fn` with `name` added to the module path that errors and traces of its commands carry. */
+  at<T>(name: string, fn: () => T): T {
+    this.#path.push(name);
+    native().setPath(this.handle, this.#path.join("."));
+    try {
+      return fn();
+    } finally {
+      this.#path.pop();
+      if (this.#open) native().setPath(this.handle, this.#path.join("."));
+    }
+  }
+
+  /** @internal The module path of commands enqueued now. */
+  get path(): string {
+    return this.#path.join(".");
+  }
+
+  /** The training step that errors and traces of later commands carry. */
+  set step(step: number) {
+    native().setStep(this.handle, step);
+  }
+
+  /** Forgets the failure that poisons the stream, once the queue is empty. Tensors keep what they held. */
+  reset(): void {
+    native().reset(this.handle);
+    this.#fences = [];
+  }
+
+  /** Ends the stream. Its tensors can't be used any more. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    native().close(this.handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal Runs a native call and gives its failure our words. */
+  guard<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      throw this.translate(error as NativeFailure);
+    }
+  }
+
+  /** @internal The same for a promise. */
+  async wait<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await promise;
+    } catch (error) {
+      throw this.translate(error as NativeFailure);
+    }
+  }
+
+  private translate(failure: NativeFailure): Error {
+    if (failure.code !== "STREAM_FAILED") return failure;
+    const { op = "", path = "", step = -1 } = failure;
+    const where = `${path ? ` at ${path}` : ""}${step >= 0 ? `, step ${step}` : ""}`;
+    return new DeviceError(
+      `${op}${where}: ${failure.message}. The device skips all later commands until reset()`,
+      op,
+      path,
+      step,
+    );
+  }
+}
+
+function sourceOf(array: ArrayBufferView, wanted: DType | undefined): SourceDType {
+  if (array instanceof Float32Array) return "f32";
+  if (array instanceof Int32Array) return "i32";
+  if (array instanceof Uint16Array && wanted === "bf16") return "bf16";
+  throw new ConfigError(
+    `tensor: the data is a ${array.constructor.name}, needed Float32Array, Int32Array, or { from } to say what it holds`,
+    "from",
+  );
+}
+
+/**
+ * Opens a device: "cpu", "cuda", "cuda:1", or "auto" for the best there is. Each call opens a stream of its own; close it
+ * when done. Throws ConfigError for an unknown name or option, DeviceError for a device this machine or build lacks.
+ */
+export async function device(name = "auto", options: DeviceOptions = {}): Promise<Device> {
+  if (!/^(cpu|auto|cuda(:\d+)?)$/.test(name)) {
+    throw new ConfigError(`device: name "${name}", needed "cpu", "cuda", "cuda:1" or "auto"`, "device");
+  }
+  if (name.startsWith("cuda")) {
+    throw new DeviceError(`device: "${name}" was asked for, this build holds the CPU engine only. Use "cpu"`);
+  }
+  const { threads = availableParallelism(), memoryLimitBytes = totalmem(), isa = "", debug = [] } = options;
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
+    throw new ConfigError(
+      `device: threads is ${threads}, a whole number from 1 to 1024 was needed`,
+      "threads",
+    );
+  }
+  const modes = new Set<string>([
+    ...debug,
+    ...(process.env.MIXWRIGHT_DEBUG ?? "").split(",").filter(Boolean),
+  ]);
+  for (const mode of modes) {
+    if (!debugModes.includes(mode)) {
+      throw new ConfigError(
+        `device: debug mode "${mode}", known are ${debugModes.join(", ")}`,
+        "MIXWRIGHT_DEBUG",
+      );
+    }
+  }
+  return new Device("cpu", memoryLimitBytes, { threads, isa, modes });
+}
+
+/** Moves a tensor out of the scope that made it and labels it: what a model or an optimizer owns. */
+export function owned(tensor: Tensor, label: string): Tensor {
+  tensor.label = label;
+  return keep(tensor);
+}

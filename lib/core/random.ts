@@ -1,0 +1,73 @@
+/**
+ * Random numbers on the host (shuffles, seeds) and the numbering of random streams on the device (dropout, initial
+ * weights). Everything is a function of a seed and a counter, so that a resumed run draws what the first one would have.
+ */
+
+/** 32 well-mixed bits from two numbers (a finaliser of the splitmix family, applied twice). */
+function mix(seed: number, counter: number): number {
+  let h = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32) + 0x9e3779b9, 0x85ebca6b);
+  for (const word of [counter >>> 0, Math.floor(counter / 2 ** 32) >>> 0, 0x27d4eb2f]) {
+    h = Math.imul(h ^ word, 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    h ^= h >>> 16;
+    h = (h + 0x9e3779b9) | 0;
+  }
+  h = Math.imul(h ^ (h >>> 16), 0x21f0aaad);
+  h = Math.imul(h ^ (h >>> 15), 0x735a2d97);
+  return (h ^ (h >>> 15)) >>> 0;
+}
+
+/** A generator whose whole state is `seed` and `counter`. */
+export class Random {
+  constructor(
+    readonly seed: number,
+    public counter = 0,
+  ) {}
+
+  /** Uniform in [0, 1). */
+  uniform(): number {
+    return mix(this.seed, this.counter++) / 2 ** 32;
+  }
+
+  /** Uniform whole number in [0, n). */
+  below(n: number): number {
+    return Math.floor(this.uniform() * n);
+  }
+
+  /** Normal with mean 0 and variance 1 (Box–Muller). */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+}
+
+/** The numbers 0 … n-1 in an order that `seed` decides (Fisher–Yates). */
+export function permutation(n: number, seed: number): Int32Array {
+  const order = Int32Array.from({ length: n }, (_, i) => i);
+  const random = new Random(seed);
+  for (let i = n - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
+
+let seed = 0;
+let stream = 0;
+
+/** Runs `fn` with device random streams numbered from `(seed, first)`: the same pair draws the same dropout masks. */
+export function withRandomStreams<T>(at: { seed: number; first: number }, fn: () => T): T {
+  const before = { seed, stream };
+  ({ seed, first: stream } = at);
+  try {
+    return fn();
+  } finally {
+    ({ seed, stream } = before);
+  }
+}
+
+/** The next random stream: what a kernel that draws takes. */
+export const nextRandomStream = (): { seed: number; stream: number } => ({ seed, stream: stream++ });
+
+/** Where the numbering stands, for running something again with the same draws. */
+export const randomStreamPosition = (): { seed: number; first: number } => ({ seed, first: stream });

@@ -1,0 +1,185 @@
+import { ConfigError, ShapeError } from "./errors.ts";
+import { Gradients } from "./gradients.ts";
+import { randomStreamPosition, withRandomStreams } from "./random.ts";
+import { keep, scope, tensorsIn } from "./scope.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** One op of the forward pass: what it read, what it made, what its gradient keeps alive. */
+export interface Entry {
+  inputs: readonly Tensor[];
+  outputs: readonly Tensor[];
+  /** Tensors the gradient reads. `false` and undefined are skipped, so that a keep can hang on a condition. */
+  keeps: readonly (Tensor | false | undefined)[];
+  /** Adds this op's share to the gradients of its inputs. `dys[i]` belongs to `outputs[i]`; undefined: none arrived. */
+  backward: (dys: readonly (Tensor | undefined)[], gradients: Gradients) => void;
+}
+
+interface Recorded extends Entry {
+  path: string;
+}
+
+/** What was done, in order, since `valueAndGrad` or a recomputed part began (house.md §6). */
+class Tape {
+  readonly entries: Recorded[] = [];
+  private readonly tracked = new Set<Tensor>();
+
+  constructor(readonly trainable: ReadonlySet<Tensor>) {}
+
+  needs(tensor: Tensor): boolean {
+    return this.trainable.has(tensor.root) || this.tracked.has(tensor);
+  }
+
+  track(tensor: Tensor): void {
+    this.tracked.add(tensor);
+  }
+
+  add(entry: Entry, path: string): void {
+    for (const output of entry.outputs) this.tracked.add(output);
+    const keeps = entry.keeps.filter((tensor) => tensor !== false && tensor !== undefined);
+    for (const tensor of keeps) tensor.retain();
+    this.entries.push({ ...entry, keeps, path });
+  }
+
+  drop(): void {
+    for (const entry of this.entries) for (const tensor of entry.keeps) (tensor as Tensor).release();
+    this.entries.length = 0;
+  }
+
+  /** Walks back; every kept tensor is let go at its last use. */
+  backward(gradients: Gradients): void {
+    while (this.entries.length > 0) {
+      const entry = this.entries.pop()!;
+      const dys = entry.outputs.map((output) => gradients.take(output));
+      try {
+        if (dys.some((dy) => dy !== undefined)) {
+          const device = entry.outputs[0]!.device;
+          const walk = () => scope(() => entry.backward(dys, gradients));
+          if (entry.path === "") walk();
+          else device.at(entry.path, walk);
+        }
+      } finally {
+        for (const dy of dys) dy?.release();
+        for (const tensor of entry.keeps) (tensor as Tensor).release();
+      }
+    }
+  }
+
+  /** A tape for running a part again, with the same parameters. */
+  fork(): Tape {
+    return new Tape(this.trainable);
+  }
+}
+
+let current: Tape | undefined;
+
+function on<T>(tape: Tape | undefined, fn: () => T): T {
+  const before = current;
+  current = tape;
+  try {
+    return fn();
+  } finally {
+    current = before;
+  }
+}
+
+/** Does a gradient have to reach this tensor? */
+export const needsGrad = (tensor: Tensor | undefined): boolean =>
+  tensor !== undefined && (current?.needs(tensor) ?? false);
+
+/** Notes an op for the backward pass, if any of its inputs needs a gradient. */
+export function record(entry: Entry): void {
+  if (current !== undefined && entry.inputs.some((input) => current!.needs(input))) {
+    current.add(entry, entry.outputs[0]!.device.path);
+  }
+}
+
+/** Runs `fn` without recording. */
+export const withoutGrad = <T>(fn: () => T): T => on(undefined, fn);
+
+/**
+ * Runs `fn`, which returns a scalar, and its gradient with respect to `params`. Gradients are f32, shaped and named as the
+ * parameters; one that nothing reached is zero. With `into` (the `grads` of an earlier call) they are added to those.
+ * Value and gradients belong to the caller: dispose them. Throws ShapeError when the result isn't one number, ConfigError
+ * when `fn` returns a promise or a call is nested in another.
+ */
+export function valueAndGrad<N extends string>(
+  params: Record<N, Tensor>,
+  fn: () => Tensor,
+  options: { into?: Record<N, Tensor> } = {},
+): { value: Tensor; grads: Record<N, Tensor> } {
+  if (current !== undefined)
+    throw new ConfigError("valueAndGrad: called inside of another one, gradients are first order only");
+  const names = Object.keys(params) as N[];
+  const tape = new Tape(new Set(names.map((name) => params[name].root)));
+  const gradients = new Gradients(tape.trainable, (tensor) => tape.needs(tensor));
+  for (const name of names) if (options.into) gradients.continue(params[name], options.into[name]);
+  try {
+    const value = scope(() => {
+      const loss = on(tape, fn);
+      if (loss?.isTensor !== true)
+        throw new ConfigError("valueAndGrad: fn returned no tensor, a scalar loss was needed");
+      if (loss.size !== 1) {
+        throw new ShapeError(
+          `valueAndGrad: the loss is ${loss.toString()}, a tensor with one element was needed`,
+          "valueAndGrad",
+          [loss.toString()],
+        );
+      }
+      if (tape.needs(loss)) {
+        gradients.seed(loss, keep(loss.device.full(loss.shape, 1, loss.dtype)));
+        tape.backward(gradients);
+      }
+      return loss.view(loss.shape); // a handle of its own: fn may have returned a parameter
+    });
+    const grads = {} as Record<N, Tensor>;
+    for (const name of names) grads[name] = options.into?.[name] ?? gradients.of(params[name], name);
+    return { value: keep(value), grads };
+  } finally {
+    tape.drop();
+    gradients.drop();
+  }
+}
+
+/**
+ * Runs `fn(...inputs)` without keeping its intermediate tensors; the backward pass runs it again (Chen et al. 2016).
+ * Dropout draws the same masks the second time. `fn` must depend on nothing but `inputs` and parameters.
+ */
+export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
+  const tape = current;
+  if (tape === undefined) return fn();
+  const streams = randomStreamPosition();
+  const y = scope(() => on(undefined, fn));
+  const wanted = inputs.filter((input) => tape.needs(input));
+  // Parameters inside fn count too, so the entry is kept even when no input needs a gradient.
+  tape.add(
+    {
+      inputs,
+      outputs: [y],
+      keeps: inputs,
+      backward: ([dy], gradients) => {
+        const again = tape.fork();
+        for (const input of wanted) again.track(input);
+        try {
+          gradients.alongside(
+            (tensor) => again.needs(tensor),
+            () => {
+              const y2 = withRandomStreams(streams, () => on(again, fn));
+              dy!.retain();
+              gradients.seed(y2, dy!);
+              again.backward(gradients);
+            },
+          );
+        } finally {
+          again.drop();
+        }
+      },
+    },
+    y.device.path,
+  );
+  return y;
+}
+
+/** Disposes every tensor in a result or record. */
+export function disposeAll(...values: unknown[]): void {
+  for (const value of values) for (const tensor of tensorsIn(value)) tensor.dispose();
+}

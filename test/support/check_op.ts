@@ -1,0 +1,214 @@
+import { afterAll, expect, test } from "vitest";
+import { type DebugMode, type Device, device } from "../../lib/core/device.ts";
+import type { DType } from "../../lib/core/dtype.ts";
+import { Random } from "../../lib/core/random.ts";
+import { scope } from "../../lib/core/scope.ts";
+import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
+import { dotForTest } from "./dot.ts";
+
+/** Values in float64, as an oracle sees them. */
+export interface Values {
+  shape: number[];
+  data: Float64Array;
+}
+
+export const values = (shape: number[], fill: (i: number) => number): Values => ({
+  shape,
+  data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => fill(i)),
+});
+export const normal = (shape: number[], random: Random, scale = 1): Values =>
+  values(shape, () => random.normal() * scale);
+
+export interface OpCase {
+  /** What the case shows, in a few words: "31 columns", "an expert without rows". */
+  title: string;
+  /** Float operands that get gradients, by name, then the rest: i32 operands as Int32Array with a shape. */
+  floats: (random: Random) => Record<string, Values>;
+  ints?: (random: Random) => Record<string, { shape: number[]; data: Int32Array }>;
+}
+
+export interface OpCheck {
+  spec: { name: string; tolerance: { f32: number; bf16: number } };
+  cases: OpCase[];
+  /** Calls the op. Returns the output whose gradient is checked, or a list: all are compared, all get cotangents. */
+  call: (t: Record<string, Tensor>) => Tensor | Tensor[];
+  /** The slow and obvious version, in float64: outputs in the order of `call`. */
+  oracle: (
+    v: Record<string, Float64Array>,
+    shapes: Record<string, number[]>,
+    ints: Record<string, Int32Array>,
+  ) => Float64Array[];
+  /** Float operands whose gradient is compared with central differences of the oracle. Default: all of them. */
+  gradientOf?: string[];
+  /** Operands that stay f32 when the others are stored as bf16. */
+  alwaysF32?: string[];
+  /** Gradient tolerance as a multiple of the forward one. Default 10. */
+  gradientFactor?: number;
+}
+
+const configurations: { title: string; threads: number; debug: DebugMode[]; isa?: string }[] = [
+  { title: "2 threads", threads: 2, debug: ["guard"] },
+  { title: "1 thread", threads: 1, debug: ["guard"] },
+  { title: "sync", threads: 2, debug: ["sync", "guard"] },
+  { title: "baseline", threads: 2, debug: ["guard"], isa: "baseline" },
+];
+
+const open: Record<string, Promise<Device>> = {};
+function opened(title: string): Promise<Device> {
+  const { threads, debug, isa } = configurations.find((c) => c.title === title)!;
+  open[title] ??= device("cpu", { threads, debug, isa });
+  return open[title];
+}
+
+afterAll(async () => {
+  for (const opening of Object.values(open)) {
+    const dev = await opening;
+    await dev.ready();
+    dev.close();
+  }
+});
+
+// Round to bf16, so that the oracle starts from what is stored.
+const toBf16 = new Float32Array(1);
+const toBf16Bits = new Uint32Array(toBf16.buffer);
+export function roundBf16(x: number): number {
+  toBf16[0] = x;
+  const bits = toBf16Bits[0]!;
+  toBf16Bits[0] = ((bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000) >>> 0;
+  return toBf16[0]!;
+}
+
+interface Outcome {
+  outputs: (Float32Array | Int32Array)[];
+  grads: Record<string, Float32Array | Int32Array>;
+}
+
+/** Runs the op and its gradient under the cotangents `seeds` on a fresh set of tensors. */
+async function perform(
+  dev: Device,
+  check: OpCheck,
+  floats: Record<string, Values>,
+  ints: Record<string, { shape: number[]; data: Int32Array }>,
+  dtype: DType,
+  cotangents: Float64Array[] | undefined,
+): Promise<Outcome> {
+  const before = dev.stats().live;
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, v] of Object.entries(floats)) {
+    tensors[name] = dev.tensor(Float32Array.from(v.data), v.shape, {
+      dtype: check.alwaysF32?.includes(name) ? "f32" : dtype,
+    });
+  }
+  for (const [name, v] of Object.entries(ints)) tensors[name] = dev.tensor(v.data, v.shape);
+  const gradientOf = check.gradientOf ?? Object.keys(floats);
+  const outputs = scope(() => [check.call(tensors)].flat());
+  const outcome: Outcome = { outputs: await Promise.all(outputs.map((t) => t.data())), grads: {} };
+  if (cotangents !== undefined && gradientOf.length > 0) {
+    const params = Object.fromEntries(gradientOf.map((name) => [name, tensors[name]!]));
+    const { value, grads } = valueAndGrad(params, () => dotForTest([check.call(tensors)].flat(), cotangents));
+    for (const name of gradientOf) outcome.grads[name] = await grads[name]!.data();
+    disposeAll(value, grads);
+  }
+  disposeAll(tensors, outputs);
+  expect(dev.stats().live, "live tensors after the op").toBe(before);
+  return outcome;
+}
+
+/** Largest |a - b| relative to the largest |b|. */
+export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let largest = 0;
+  let error = 0;
+  for (let i = 0; i < b.length; i++) {
+    largest = Math.max(largest, Math.abs(b[i]!));
+    const difference = Math.abs(a[i]! - b[i]!);
+    error = Math.max(error, Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference);
+  }
+  return error / Math.max(largest, 1e-3);
+}
+
+/** Central differences of Σ cotangent · oracle with respect to one operand. */
+function numericGradient(
+  name: string,
+  check: OpCheck,
+  data: Record<string, Float64Array>,
+  shapes: Record<string, number[]>,
+  ints: Record<string, Int32Array>,
+  cotangents: Float64Array[],
+): Float64Array {
+  const total = (): number =>
+    check
+      .oracle(data, shapes, ints)
+      .reduce((sum, out, i) => sum + out.reduce((s, y, j) => s + y * cotangents[i]![j]!, 0), 0);
+  const x = data[name]!;
+  return x.map((value, i) => {
+    const h = 1e-4 * Math.max(1, Math.abs(value));
+    x[i] = value + h;
+    const up = total();
+    x[i] = value - h;
+    const down = total();
+    x[i] = value;
+    return (up - down) / (2 * h);
+  });
+}
+
+const sameBits = (a: Outcome, b: Outcome): void => {
+  expect(b.outputs).toEqual(a.outputs);
+  expect(b.grads).toEqual(a.grads);
+};
+
+/**
+ * The test of an op (house.md §10.1): forward against the float64 oracle and backward against central differences of it,
+ * for f32 and bf16, on every instruction set; the same bits when run twice, on 1 and 2 threads and inline; memory
+ * pre-filled with NaN and fenced; nothing left alive.
+ */
+export function checkOp(op: OpCheck): void {
+  for (const dtype of ["f32", "bf16"] as const) {
+    for (const c of op.cases) {
+      test(`${op.spec.name} ${dtype}: ${c.title}`, async () => {
+        const random = new Random(20261124);
+        const floats = c.floats(random);
+        const ints = c.ints?.(random) ?? {};
+        if (dtype === "bf16") {
+          for (const [name, v] of Object.entries(floats))
+            if (!op.alwaysF32?.includes(name)) v.data = v.data.map(roundBf16);
+        } else for (const v of Object.values(floats)) v.data = v.data.map(Math.fround);
+        const data = Object.fromEntries(Object.entries(floats).map(([name, v]) => [name, v.data]));
+        const shapes = Object.fromEntries(
+          [...Object.entries(floats), ...Object.entries(ints)].map(([name, v]) => [name, v.shape]),
+        );
+        const rawInts = Object.fromEntries(Object.entries(ints).map(([name, v]) => [name, v.data]));
+        const expected = op.oracle(data, shapes, rawInts);
+        const cotangents = expected.map((out) =>
+          out.map(() => (dtype === "bf16" ? roundBf16(random.normal()) : Math.fround(random.normal()))),
+        );
+        const perf = async (title: string) =>
+          perform(await opened(title), op, floats, ints, dtype, cotangents);
+        const first = await perf("2 threads");
+        const tolerance = op.spec.tolerance[dtype];
+        expected.forEach((want, i) => {
+          expect(relativeError(first.outputs[i]!, want), `output ${i}`).toBeLessThan(tolerance);
+        });
+        for (const [name, got] of Object.entries(first.grads)) {
+          const want = numericGradient(name, op, data, shapes, rawInts, cotangents);
+          expect(relativeError(got, want), `gradient of ${name}`).toBeLessThan(
+            tolerance * (op.gradientFactor ?? 10),
+          );
+        }
+        sameBits(first, await perf("2 threads"));
+        sameBits(first, await perf("1 thread"));
+        sameBits(first, await perf("sync"));
+        const baseline = await perf("baseline");
+        expected.forEach((want, i) => {
+          expect(relativeError(baseline.outputs[i]!, want), `baseline output ${i}`).toBeLessThan(tolerance);
+        });
+        for (const [name, got] of Object.entries(baseline.grads)) {
+          expect(relativeError(got, first.grads[name]!), `baseline gradient of ${name}`).toBeLessThan(
+            tolerance * (op.gradientFactor ?? 10),
+          );
+        }
+      });
+    }
+  }
+}
