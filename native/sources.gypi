@@ -4,12 +4,14 @@
       "native/binding/device.cc",
       "native/binding/environment.cc",
       "native/binding/module.cc",
+      "native/core/checks.cc",
       "native/core/pool.cc",
       "native/core/stream.cc",
       "native/cpu/exec.cc",
       "native/ops/isa.cc"
     ],
     "cpu_sources": [
+      "native/ops/add.cpu.cc",
       "native/ops/kernels.cpu.cc",
       "native/ops/rms_norm.cpu.cc"
     ]

@@ -16,6 +16,12 @@ inline void require(bool ok, const char* what) {
   if (!ok) throw KernelError(what);
 }
 
+// Throws a KernelError with a printf text: numbers always.
+[[noreturn, gnu::format(printf, 1, 2)]] void fail(const char* format, ...);
+
+// `offsets` [groups + 1] must begin at 0, never fall and end at `rows`.
+void require_offsets(const int32_t* offsets, int64_t groups, int64_t rows);
+
 // Calls `body` with a value of the element type that `dtype` names: float or bf16.
 template <class Body>
 void with_float_type(DType dtype, Body&& body) {

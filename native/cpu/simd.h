@@ -129,4 +129,11 @@ MW_INLINE void sweep(int64_t n, Whole&& whole, Tail&& tail) {
   if (i < n) tail(i, n - i);
 }
 
+// One body for both, where only the loads and stores know about the tail:
+//   sweep(n, [&](int64_t i, auto... lanes) { store(y + i, 2.0f * load(x + i, lanes...), lanes...); });
+template <class Body>
+MW_INLINE void sweep(int64_t n, Body&& body) {
+  sweep(n, body, body);
+}
+
 }  // namespace mixwright::cpu::MW_ISA
