@@ -1,6 +1,12 @@
+import type { DType } from "./dtype.ts";
 import { run } from "./run.ts";
 import { keep } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
+
+export interface Buffer {
+  tensor: Tensor;
+  accumulate: boolean;
+}
 
 /**
  * The gradients of one backward pass. Those of parameters collect in f32 buffers, one for each root tensor, so that the
@@ -11,6 +17,7 @@ export class Gradients {
   private readonly params = new Map<Tensor, Tensor>();
   private readonly passing = new Map<Tensor, Tensor>();
   private readonly continued = new Set<Tensor>();
+  private readonly converting: [Tensor, Tensor][] = [];
 
   /**
    * @param trainable roots of the parameters
@@ -50,11 +57,27 @@ export class Gradients {
   }
 
   /**
-   * Where a kernel writes the gradient of `x`: a tensor of x's shape, and whether to add to what it holds. f32 for a
-   * parameter, else x's own format. Undefined when none is wanted.
+   * Where a kernel writes the gradient of `x`: a tensor of x's shape, and whether to add to what it holds. `dtype` is the
+   * format the kernel writes: f32 for weights, whose gradients are sums over a batch. Undefined when none is wanted.
    */
-  buffer(x: Tensor | undefined): { tensor: Tensor; accumulate: boolean } | undefined {
+  buffer(x: Tensor | undefined, dtype: DType | undefined = x?.dtype): Buffer | undefined {
     if (x === undefined || !this.needs(x)) return undefined;
+    if (dtype === this.formatOf(x)) return this.stored(x);
+    const tensor = x.device.empty(x.shape, dtype);
+    this.converting.push([x, tensor]);
+    return { tensor, accumulate: false };
+  }
+
+  /** Called when an op's gradient has run: what it wrote in another format than we store is added up. */
+  settle(): void {
+    for (const [x, dx] of this.converting.splice(0)) this.give(x, dx);
+  }
+
+  private formatOf(x: Tensor): DType {
+    return this.trainable.has(x.root) ? "f32" : x.dtype;
+  }
+
+  private stored(x: Tensor): Buffer {
     if (this.trainable.has(x.root)) return this.paramBuffer(x);
     const present = this.passing.get(x);
     if (present !== undefined) return { tensor: this.writable(x, present), accumulate: true };
@@ -71,7 +94,7 @@ export class Gradients {
       this.passing.set(x, dx);
       return;
     }
-    const { tensor, accumulate } = this.buffer(x)!;
+    const { tensor, accumulate } = this.stored(x);
     run("add", dx, accumulate ? tensor : undefined, tensor, 1, 1);
   }
 
@@ -103,7 +126,7 @@ export class Gradients {
     this.params.clear();
   }
 
-  private paramBuffer(x: Tensor): { tensor: Tensor; accumulate: boolean } {
+  private paramBuffer(x: Tensor): Buffer {
     const { root } = x;
     const present = this.params.get(root);
     if (x === root) {

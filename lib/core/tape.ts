@@ -53,7 +53,11 @@ class Tape {
       try {
         if (dys.some((dy) => dy !== undefined)) {
           const device = entry.outputs[0]!.device;
-          const walk = () => scope(() => entry.backward(dys, gradients));
+          const walk = () =>
+            scope(() => {
+              entry.backward(dys, gradients);
+              gradients.settle();
+            });
           if (entry.path === "") walk();
           else device.at(entry.path, walk);
         }

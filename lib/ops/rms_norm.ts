@@ -31,7 +31,7 @@ export function rmsNorm(x: Tensor, weight: Tensor, { eps, width }: { eps: number
     keeps: [x, weight, rstd],
     backward: ([dy], gradients) => {
       const dx = gradients.buffer(x);
-      const dweight = gradients.buffer(weight);
+      const dweight = gradients.buffer(weight, "f32");
       run(
         "rms_norm_grad",
         dy,

@@ -1,0 +1,29 @@
+import { rmsNorm, spec } from "../../lib/ops/rms_norm.ts";
+import { checkOp, normal, type OpCase } from "../support/check_op.ts";
+
+const eps = 1e-5;
+const sizes = (title: string, T: number, D: number): OpCase => ({
+  title,
+  floats: (random) => ({ x: normal([T, D], random), weight: normal([D], random) }),
+});
+
+checkOp({
+  spec,
+  cases: [
+    sizes("one row", 1, 3),
+    sizes("31 columns", 33, 31),
+    sizes("33 columns, over one block of rows", 70, 33),
+    sizes("no rows", 0, 8),
+  ],
+  call: ({ x, weight }) => rmsNorm(x!, weight!, { eps }),
+  oracle: ({ x, weight }) => {
+    const D = weight!.length;
+    return [
+      x!.map((value, i) => {
+        const row = x!.subarray(i - (i % D), i - (i % D) + D);
+        const rstd = 1 / Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / D + eps);
+        return value * rstd * weight![i % D]!;
+      }),
+    ];
+  },
+});
