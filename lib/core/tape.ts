@@ -145,31 +145,35 @@ export function valueAndGrad<N extends string>(
 }
 
 /**
- * Runs `fn(...inputs)` without keeping its intermediate tensors; the backward pass runs it again (Chen et al. 2016).
- * Dropout draws the same masks the second time. `fn` must depend on nothing but `inputs` and parameters.
+ * Runs `fn` without keeping its intermediate tensors; the backward pass runs it again (Chen et al. 2016). Dropout draws
+ * the same masks the second time. `fn` must depend on nothing but `inputs` and parameters, and returns new tensors.
  */
-export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
+export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor[]): Tensor[] {
   const tape = current;
   if (tape === undefined) return fn();
   const streams = randomStreamPosition();
-  const y = scope(() => on(undefined, fn));
+  const outputs = scope(() => on(undefined, fn));
   const wanted = inputs.filter((input) => tape.needs(input));
-  // Parameters inside fn count too, so the entry is kept even when no input needs a gradient.
+  // Parameters inside of fn count too, so the entry is kept even when no input needs a gradient.
   tape.add(
     {
       inputs,
-      outputs: [y],
+      outputs,
       keeps: inputs,
-      backward: ([dy], gradients) => {
+      backward: (dys, gradients) => {
         const again = tape.fork();
         for (const input of wanted) again.track(input);
         try {
           gradients.alongside(
             (tensor) => again.needs(tensor),
             () => {
-              const y2 = withRandomStreams(streams, () => on(again, fn));
-              dy!.retain();
-              gradients.seed(y2, dy!);
+              const second = withRandomStreams(streams, () => on(again, fn));
+              second.forEach((y, i) => {
+                const dy = dys[i];
+                if (dy === undefined) return;
+                dy.retain();
+                gradients.seed(y, dy);
+              });
               again.backward(gradients);
             },
           );
@@ -178,9 +182,9 @@ export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor): Tensor 
         }
       },
     },
-    y.device.path,
+    outputs[0]!.device.path,
   );
-  return y;
+  return outputs;
 }
 
 /** Disposes every tensor in a result or record. */

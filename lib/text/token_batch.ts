@@ -1,0 +1,61 @@
+import { ShapeError } from "../core/errors.ts";
+
+/**
+ * Documents laid end to end, without padding: document d is tokens[offsets[d]] … tokens[offsets[d+1] - 1]. targets[t] is
+ * what the model should say after token t; IGNORED where there is no loss.
+ */
+export interface TokenBatch {
+  tokens: Int32Array;
+  targets: Int32Array;
+  offsets: Int32Array;
+}
+
+/** The target that carries no loss. */
+export const IGNORED = -100;
+
+/**
+ * Packs documents of token ids; each position's target is the next token of its document, the last one's is ignored. With
+ * `learn`, a flag for each token of each document, only tokens flagged true become targets (loss on completions only).
+ * Throws ShapeError for flags that don't fit.
+ */
+export function packBatch(
+  documents: readonly ArrayLike<number>[],
+  learn?: readonly ArrayLike<boolean | number>[],
+): TokenBatch {
+  const total = documents.reduce((sum, document) => sum + document.length, 0);
+  const batch: TokenBatch = {
+    tokens: new Int32Array(total),
+    targets: new Int32Array(total).fill(IGNORED),
+    offsets: new Int32Array(documents.length + 1),
+  };
+  let at = 0;
+  documents.forEach((document, d) => {
+    const flags = learn?.[d];
+    if (learn && flags?.length !== document.length) {
+      throw new ShapeError(
+        `packBatch: document ${d} has ${document.length} tokens and ${flags?.length ?? "no"} flags, equal lengths were needed`,
+        "packBatch",
+      );
+    }
+    for (let i = 0; i < document.length; i++) {
+      batch.tokens[at + i] = document[i]!;
+      if (i > 0 && (!flags || flags[i])) batch.targets[at + i - 1] = document[i]!;
+    }
+    at += document.length;
+    batch.offsets[d + 1] = at;
+  });
+  return batch;
+}
+
+/** Positions with a loss. */
+export const targetCount = ({ targets }: TokenBatch): number =>
+  targets.reduce((n, target) => n + (target === IGNORED ? 0 : 1), 0);
+
+/** Position of each token within its document. */
+export function positionsOf({ tokens, offsets }: TokenBatch): Int32Array {
+  const positions = new Int32Array(tokens.length);
+  for (let d = 0; d + 1 < offsets.length; d++) {
+    for (let t = offsets[d]!; t < offsets[d + 1]!; t++) positions[t] = t - offsets[d]!;
+  }
+  return positions;
+}
