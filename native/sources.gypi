@@ -12,8 +12,11 @@
     ],
     "cpu_sources": [
       "native/ops/add.cpu.cc",
+      "native/ops/gather_rows.cpu.cc",
       "native/ops/kernels.cpu.cc",
-      "native/ops/rms_norm.cpu.cc"
+      "native/ops/rms_norm.cpu.cc",
+      "native/ops/segment_sum.cpu.cc",
+      "native/ops/swiglu.cpu.cc"
     ]
   }
 }
