@@ -3,18 +3,28 @@
 #include "ops/add.h"
 #include "ops/gather_rows.h"
 #include "ops/rms_norm.h"
+#include "ops/router.h"
+#include "ops/router_loss.h"
 #include "ops/segment_sum.h"
+#include "ops/sort_by_expert.h"
 #include "ops/swiglu.h"
 
-#define MIXWRIGHT_OPS(X) \
-  X(add)                 \
-  X(fill)                \
-  X(gather_rows)         \
-  X(rms_norm)            \
-  X(rms_norm_grad)       \
-  X(scatter_add_rows)    \
-  X(scatter_rows)        \
-  X(segment_sum)         \
-  X(segment_sum_grad)    \
-  X(swiglu)              \
+#define MIXWRIGHT_OPS(X)      \
+  X(add)                      \
+  X(fill)                     \
+  X(gather_rows)              \
+  X(load_balancing_loss)      \
+  X(load_balancing_loss_grad) \
+  X(rms_norm)                 \
+  X(rms_norm_grad)            \
+  X(router)                   \
+  X(router_grad)              \
+  X(router_z_loss)            \
+  X(router_z_loss_grad)       \
+  X(scatter_add_rows)         \
+  X(scatter_rows)             \
+  X(segment_sum)              \
+  X(segment_sum_grad)         \
+  X(sort_by_expert)           \
+  X(swiglu)                   \
   X(swiglu_grad)
