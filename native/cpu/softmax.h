@@ -1,0 +1,27 @@
+// Softmax of one f32 row, for kernels that choose among experts or words.
+#pragma once
+#include "cpu/simd.h"
+
+namespace mixwright::cpu::MW_ISA {
+
+MW_INLINE float row_max(const float* x, int64_t n) {
+  vf best = splat(-INFINITY);
+  sweep(
+      n, [&](int64_t i) { best = max(load(x + i), best); },
+      [&](int64_t i, int64_t lanes) {
+        for (int64_t j = 0; j < lanes; j++) best[j] = x[i + j] > best[j] ? x[i + j] : best[j];
+      });
+  return max_lane(best);
+}
+
+// y = e^(x - shift); y may be x. Returns the sum of y.
+MW_INLINE float exp_row(const float* x, float* y, int64_t n, float shift) {
+  vf total = {};
+  sweep(n, [&](int64_t i, auto... lanes) {
+    store(y + i, exp(load(x + i, lanes...) - shift), lanes...);
+    total += load(y + i, lanes...);  // again, because a tail's spare lanes hold e^-shift
+  });
+  return sum(total);
+}
+
+}  // namespace mixwright::cpu::MW_ISA
