@@ -10,8 +10,14 @@
       "native/ops/isa.cc"
     ],
     "cpu_sources": [
+      "native/ops/adamw.cpu.cc",
+      "native/ops/dropout.cpu.cc",
       "native/ops/kernels.cpu.cc",
-      "native/ops/rms_norm.cpu.cc"
+      "native/ops/lion.cpu.cc",
+      "native/ops/random.cpu.cc",
+      "native/ops/rms_norm.cpu.cc",
+      "native/ops/sgd.cpu.cc",
+      "native/ops/sum_squares.cpu.cc"
     ]
   }
 }
