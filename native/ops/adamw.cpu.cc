@@ -1,7 +1,7 @@
 // Bytes moved: 28 an element (gradient, parameter, two moments; the last three also written), 30 with a bf16 parameter.
 // A task owns 16k elements of the tensors laid end to end.
 // The decay is taken off in the same sum as the step, so that a parameter is rounded once: 1 - lr·decay is too close to 1
-// to be held as a float (at lr·decay = 1e-6 the decay would be off by 5 %).
+// to be held as a float (at lr·decay = 1e-6 the decay would be off by 1 %).
 #include "ops/adamw.h"
 
 #include "cpu/update.h"
