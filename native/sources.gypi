@@ -11,17 +11,23 @@
       "native/ops/isa.cc"
     ],
     "cpu_sources": [
+      "native/ops/adamw.cpu.cc",
       "native/ops/add.cpu.cc",
       "native/ops/combine_rows.cpu.cc",
       "native/ops/dora_compose.cpu.cc",
+      "native/ops/dropout.cpu.cc",
       "native/ops/gather_rows.cpu.cc",
       "native/ops/kernels.cpu.cc",
+      "native/ops/lion.cpu.cc",
+      "native/ops/random.cpu.cc",
       "native/ops/rms_norm.cpu.cc",
       "native/ops/router.cpu.cc",
       "native/ops/router_loss.cpu.cc",
       "native/ops/segment_sum.cpu.cc",
+      "native/ops/sgd.cpu.cc",
       "native/ops/sigmoid_gate.cpu.cc",
       "native/ops/sort_by_expert.cpu.cc",
+      "native/ops/sum_squares.cpu.cc",
       "native/ops/swiglu.cpu.cc"
     ]
   }

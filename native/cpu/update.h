@@ -1,0 +1,68 @@
+// One in-place optimizer pass over all tensors, for the rules in ops/: adamw, lion, sgd. A rule sees kLanes elements:
+//
+//   vf rule(vf p, vf g, vf* state)   returns the new parameter; state[0..kStates) is read and written
+#pragma once
+#include <array>
+#include <string>
+
+#include "core/checks.h"
+#include "cpu/chunks.h"
+
+namespace mixwright::cpu::MW_ISA {
+
+template <int kStates>
+using States = std::array<const OutList*, size_t(kStates)>;
+
+MW_INLINE void require_f32(const View& tensor, const View& param, const char* what, size_t i) {
+  if (tensor.dtype != DType::f32 || tensor.size() != param.size()) {
+    throw KernelError(std::string(what) + " " + std::to_string(i) + " has " + std::to_string(tensor.size()) + " elements of " +
+                      name_of(tensor.dtype) + ", needed " + std::to_string(param.size()) + " of f32");
+  }
+}
+
+template <int kStates>
+MW_INLINE void check_lists(const InList& grads, const OutList& params, const States<kStates>& states,
+                           const OutList& masters) {
+  const size_t count = params.size();
+  bool same = grads.size() == count && masters.size() == count;
+  for (const OutList* list : states) same = same && list->size() == count;
+  require(same, "the lists differ in length");
+  for (size_t i = 0; i < count; i++) {
+    require_f32(grads[i], params[i], "gradient", i);
+    for (const OutList* list : states) require_f32((*list)[i], params[i], "state", i);
+    if (params[i].dtype == DType::bf16) {
+      if (!masters[i]) throw KernelError("parameter " + std::to_string(i) + " is bf16 and has no f32 master");
+      require_f32(masters[i], params[i], "master", i);
+    } else {
+      require_f32(params[i], params[i], "parameter", i);
+      if (masters[i]) throw KernelError("parameter " + std::to_string(i) + " is f32 and takes no master");
+    }
+  }
+}
+
+template <int kStates, class Rule>
+void update(Exec& exec, const InList& grads, const OutList& params, const States<kStates>& states, const OutList& masters,
+            const In& grad_scale, const Rule& rule) {
+  check_lists<kStates>(grads, params, states, masters);
+  const float scale = grad_scale ? *grad_scale.data<float>() : 1.0f;
+  Chunks<OutList>(exec, params).parallel([&](int64_t, size_t tensor, int64_t begin, int64_t end) {
+    const bool half = params[tensor].dtype == DType::bf16;
+    const float* grad = grads[tensor].data<float>() + begin;
+    float* param = (half ? masters[tensor] : params[tensor]).template data<float>() + begin;
+    bf16* rounded = half ? params[tensor].template data<bf16>() + begin : nullptr;
+    float* memory[kStates + 1];
+    for (int k = 0; k < kStates; k++) memory[k] = (*states[size_t(k)])[tensor].template data<float>() + begin;
+
+    const auto step = [&](int64_t i, auto... lanes) __attribute__((always_inline)) {
+      vf state[kStates + 1];
+      for (int k = 0; k < kStates; k++) state[k] = load(memory[k] + i, lanes...);
+      const vf next = rule(load(param + i, lanes...), load(grad + i, lanes...) * scale, state);
+      for (int k = 0; k < kStates; k++) store(memory[k] + i, state[k], lanes...);
+      store(param + i, next, lanes...);
+      if (rounded) store(rounded + i, next, lanes...);
+    };
+    sweep(end - begin, step, step);
+  });
+}
+
+}  // namespace mixwright::cpu::MW_ISA
