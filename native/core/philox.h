@@ -1,0 +1,31 @@
+// Philox-4x32-10 (Salmon et al. 2011): random numbers as a pure function of (seed, stream, counter), so that any element can
+// be drawn anywhere, in any order. Ten rounds, each of two 32x32->64 bit products.
+#pragma once
+#include <cstdint>
+
+namespace mixwright {
+
+struct PhiloxBlock {
+  uint32_t v[4];
+};
+
+// Key = seed; counter words = counter (low, high), stream (low, high). `static`: see dtype.h.
+static inline PhiloxBlock philox(uint64_t seed, uint64_t stream, uint64_t counter) {
+  uint32_t c0 = uint32_t(counter), c1 = uint32_t(counter >> 32), c2 = uint32_t(stream), c3 = uint32_t(stream >> 32);
+  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+  for (int round = 0; round < 10; round++) {
+    const uint64_t a = uint64_t(0xD2511F53u) * c0, b = uint64_t(0xCD9E8D57u) * c2;
+    c0 = uint32_t(b >> 32) ^ c1 ^ k0;
+    c2 = uint32_t(a >> 32) ^ c3 ^ k1;
+    c1 = uint32_t(b);
+    c3 = uint32_t(a);
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+// [0, 1) with 24 bits: every value is exact in float.
+static inline float uniform01(uint32_t bits) { return float(bits >> 8) * 0x1p-24f; }
+
+}  // namespace mixwright
