@@ -11,7 +11,9 @@
     ],
     "cpu_sources": [
       "native/ops/kernels.cpu.cc",
-      "native/ops/rms_norm.cpu.cc"
+      "native/ops/rms_norm.cpu.cc",
+      "native/ops/rotary.cpu.cc",
+      "native/ops/sample.cpu.cc"
     ]
   }
 }
