@@ -10,6 +10,7 @@
       "native/ops/isa.cc"
     ],
     "cpu_sources": [
+      "native/ops/attention.cpu.cc",
       "native/ops/kernels.cpu.cc",
       "native/ops/rms_norm.cpu.cc",
       "native/ops/rotary.cpu.cc",
