@@ -13,6 +13,7 @@
     "cpu_sources": [
       "native/ops/adamw.cpu.cc",
       "native/ops/add.cpu.cc",
+      "native/ops/attention.cpu.cc",
       "native/ops/combine_rows.cpu.cc",
       "native/ops/dora_compose.cpu.cc",
       "native/ops/dropout.cpu.cc",
@@ -21,8 +22,10 @@
       "native/ops/lion.cpu.cc",
       "native/ops/random.cpu.cc",
       "native/ops/rms_norm.cpu.cc",
+      "native/ops/rotary.cpu.cc",
       "native/ops/router.cpu.cc",
       "native/ops/router_loss.cpu.cc",
+      "native/ops/sample.cpu.cc",
       "native/ops/segment_sum.cpu.cc",
       "native/ops/sgd.cpu.cc",
       "native/ops/sigmoid_gate.cpu.cc",

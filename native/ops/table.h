@@ -2,6 +2,7 @@
 #pragma once
 #include "ops/adamw.h"
 #include "ops/add.h"
+#include "ops/attention.h"
 #include "ops/combine_rows.h"
 #include "ops/dora_compose.h"
 #include "ops/dropout.h"
@@ -9,8 +10,10 @@
 #include "ops/lion.h"
 #include "ops/random.h"
 #include "ops/rms_norm.h"
+#include "ops/rotary.h"
 #include "ops/router.h"
 #include "ops/router_loss.h"
+#include "ops/sample.h"
 #include "ops/segment_sum.h"
 #include "ops/sgd.h"
 #include "ops/sigmoid_gate.h"
@@ -21,6 +24,7 @@
 #define MIXWRIGHT_OPS(X) \
   X(adamw)                      \
   X(add)                        \
+  X(attention)                  \
   X(clip_scale)                 \
   X(combine_rows)               \
   X(combine_rows_grad)          \
@@ -36,10 +40,13 @@
   X(random_uniform)             \
   X(rms_norm)                   \
   X(rms_norm_grad)              \
+  X(rotary)                     \
+  X(rotary_table)               \
   X(router)                     \
   X(router_grad)                \
   X(router_z_loss)              \
   X(router_z_loss_grad)         \
+  X(sample)                     \
   X(scatter_add_rows)           \
   X(scatter_rows)               \
   X(segment_sum)                \
