@@ -11,6 +11,7 @@
     ],
     "cpu_sources": [
       "native/ops/kernels.cpu.cc",
+      "native/ops/matmul.cpu.cc",
       "native/ops/rms_norm.cpu.cc"
     ]
   }
