@@ -10,6 +10,7 @@
       "native/ops/isa.cc"
     ],
     "cpu_sources": [
+      "native/ops/grouped_matmul.cpu.cc",
       "native/ops/kernels.cpu.cc",
       "native/ops/matmul.cpu.cc",
       "native/ops/rms_norm.cpu.cc"

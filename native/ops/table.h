@@ -1,10 +1,13 @@
 // Every op, one row each, in alphabetical order. A row is all that binding an op takes: include its header, name it.
 #pragma once
+#include "ops/grouped_matmul.h"
 #include "ops/matmul.h"
 #include "ops/rms_norm.h"
 
 #define MIXWRIGHT_OPS(X) \
   X(column_sum)          \
+  X(grouped_matmul)      \
+  X(grouped_matmul_weight_grad) \
   X(matmul)              \
   X(rms_norm)            \
   X(rms_norm_grad)
