@@ -7,7 +7,9 @@
 #include "ops/dora_compose.h"
 #include "ops/dropout.h"
 #include "ops/gather_rows.h"
+#include "ops/grouped_matmul.h"
 #include "ops/lion.h"
+#include "ops/matmul.h"
 #include "ops/random.h"
 #include "ops/rms_norm.h"
 #include "ops/rotary.h"
@@ -22,39 +24,43 @@
 #include "ops/swiglu.h"
 
 #define MIXWRIGHT_OPS(X) \
-  X(adamw)                      \
-  X(add)                        \
-  X(attention)                  \
-  X(clip_scale)                 \
-  X(combine_rows)               \
-  X(combine_rows_grad)          \
-  X(dora_compose)               \
-  X(dora_compose_grad)          \
-  X(dropout)                    \
-  X(fill)                       \
-  X(gather_rows)                \
-  X(lion)                       \
-  X(load_balancing_loss)        \
-  X(load_balancing_loss_grad)   \
-  X(random_normal)              \
-  X(random_uniform)             \
-  X(rms_norm)                   \
-  X(rms_norm_grad)              \
-  X(rotary)                     \
-  X(rotary_table)               \
-  X(router)                     \
-  X(router_grad)                \
-  X(router_z_loss)              \
-  X(router_z_loss_grad)         \
-  X(sample)                     \
-  X(scatter_add_rows)           \
-  X(scatter_rows)               \
-  X(segment_sum)                \
-  X(segment_sum_grad)           \
-  X(sgd)                        \
-  X(sigmoid_gate)               \
-  X(sigmoid_gate_grad)          \
-  X(sort_by_expert)             \
-  X(sum_squares)                \
-  X(swiglu)                     \
+  X(adamw)                        \
+  X(add)                          \
+  X(attention)                    \
+  X(clip_scale)                   \
+  X(column_sum)                   \
+  X(combine_rows)                 \
+  X(combine_rows_grad)            \
+  X(dora_compose)                 \
+  X(dora_compose_grad)            \
+  X(dropout)                      \
+  X(fill)                         \
+  X(gather_rows)                  \
+  X(grouped_matmul)               \
+  X(grouped_matmul_weight_grad)   \
+  X(lion)                         \
+  X(load_balancing_loss)          \
+  X(load_balancing_loss_grad)     \
+  X(matmul)                       \
+  X(random_normal)                \
+  X(random_uniform)               \
+  X(rms_norm)                     \
+  X(rms_norm_grad)                \
+  X(rotary)                       \
+  X(rotary_table)                 \
+  X(router)                       \
+  X(router_grad)                  \
+  X(router_z_loss)                \
+  X(router_z_loss_grad)           \
+  X(sample)                       \
+  X(scatter_add_rows)             \
+  X(scatter_rows)                 \
+  X(segment_sum)                  \
+  X(segment_sum_grad)             \
+  X(sgd)                          \
+  X(sigmoid_gate)                 \
+  X(sigmoid_gate_grad)            \
+  X(sort_by_expert)               \
+  X(sum_squares)                  \
+  X(swiglu)                       \
   X(swiglu_grad)

@@ -1,0 +1,94 @@
+// The matrix core for tiles with few rows or few columns (one decoded token, a router, LoRA's narrow side), when k runs
+// along the rows of the long side: that side is streamed once, straight from memory, and never packed. The other side, the
+// few, lies in L1 and L2 as f32 rows of kFewDepth.
+#pragma once
+#include "cpu/gemm_pack.h"
+
+namespace mixwright::cpu::MW_ISA {
+
+constexpr int64_t kFew = 16;         // the most rows on the narrow side
+constexpr int64_t kFewDepth = 1024;  // elements of k taken at a time
+constexpr int kFewBlock = 4, kManyBlock = 3;  // register block: 4 × 3 vectors of partial sums
+
+// The sums of the lanes of each v[i], as one vector.
+MW_INLINE vf sums(vf (&v)[kLanes]) {
+  transpose(v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; i++) v[i] += v[i + width];
+  }
+  return v[0];
+}
+
+// Sets (or, with `add`, adds to) out[f · few_step + m · many_step] for F × kManyBlock dot products, of which `many` count.
+template <int F, class T>
+void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kManyBlock], int64_t ks, int64_t few_count,
+               int64_t many_count, float* out, int64_t few_step, int64_t many_step, bool add) {
+  constexpr int kSums = F * kManyBlock, kPadded = (kSums + kLanes - 1) / kLanes * kLanes;
+  vf acc[kManyBlock][F] = {};
+  const auto step = [&](const vf (&x)[kManyBlock], int64_t k) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int f = 0; f < F; f++) {
+      const vf y = load(few + f * few_stride + k);
+#pragma GCC unroll 3
+      for (int m = 0; m < kManyBlock; m++) acc[m][f] += x[m] * y;
+    }
+  };
+  int64_t k = 0;
+  for (; k + kLanes <= ks; k += kLanes) step({load(rows[0] + k), load(rows[1] + k), load(rows[2] + k)}, k);
+  if (k < ks) step({load(rows[0] + k, ks - k), load(rows[1] + k, ks - k), load(rows[2] + k, ks - k)}, k);
+  float total[kPadded];
+  for (int first = 0; first < kPadded; first += kLanes) {
+    vf group[kLanes] = {};
+    for (int i = 0; i < kLanes && first + i < kSums; i++) group[i] = acc[(first + i) / F][(first + i) % F];
+    store(total + first, sums(group));
+  }
+  for (int64_t m = 0; m < many_count; m++) {
+    for (int64_t f = 0; f < few_count; f++) {
+      float& y = out[f * few_step + m * many_step];
+      y = add ? y + total[m * F + f] : total[m * F + f];
+    }
+  }
+}
+
+constexpr int64_t few_scratch() { return (kFew + kFewBlock) * kFewDepth; }
+
+// out[f · few_step + m · many_step] = few row f · many row m, for outer indices from `few0` and `many0` on.
+template <class T>
+void dot_tile(const Operand& few, int64_t few0, int64_t few_count, const Operand& many, int64_t many0, int64_t many_count,
+              int64_t K, float* scratch, float* out, int64_t few_step, int64_t many_step) {
+  const int64_t few_padded = pieces(few_count, kFewBlock) * kFewBlock;
+  for (int64_t k0 = 0; k0 < K; k0 += kFewDepth) {
+    const int64_t ks = K - k0 < kFewDepth ? K - k0 : kFewDepth, stride = pieces(ks, kLanes) * kLanes;
+    std::memset(scratch, 0, size_t(few_padded * stride) * sizeof(float));
+    with_float_type(few.dtype, [&](auto type) {
+      using F = decltype(type);
+      if (few.k_contiguous) {
+        for (int64_t f = 0; f < few_count; f++) {
+          const F* row = few.row<F>(few0 + f) + k0;
+          for (int64_t k = 0; k < ks; k++) scratch[f * stride + k] = widen(row[k]);
+        }
+      } else {
+        for (int64_t k = 0; k < ks; k++) {
+          const F* row = few.row<F>(k0 + k) + few0;
+          for (int64_t f = 0; f < few_count; f++) scratch[f * stride + k] = widen(row[f]);
+        }
+      }
+    });
+    for (int64_t m = 0; m < many_count; m += kManyBlock) {
+      const int64_t ms = many_count - m < kManyBlock ? many_count - m : kManyBlock;
+      const T* rows[kManyBlock];
+      for (int i = 0; i < kManyBlock; i++) rows[i] = many.row<T>(many0 + m + (i < ms ? i : 0)) + k0;
+      float* row_out = out + m * many_step;
+      if (few_count == 1) {
+        dot_block<1>(scratch, stride, rows, ks, 1, ms, row_out, few_step, many_step, k0 > 0);
+        continue;
+      }
+      for (int64_t f = 0; f < few_count; f += kFewBlock) {
+        dot_block<kFewBlock>(scratch + f * stride, stride, rows, ks, few_count - f < kFewBlock ? few_count - f : kFewBlock,
+                             ms, row_out + f * few_step, few_step, many_step, k0 > 0);
+      }
+    }
+  }
+}
+
+}  // namespace mixwright::cpu::MW_ISA
