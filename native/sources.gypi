@@ -12,6 +12,7 @@
     "cpu_sources": [
       "native/ops/grouped_matmul.cpu.cc",
       "native/ops/kernels.cpu.cc",
+      "native/ops/linear_cross_entropy.cpu.cc",
       "native/ops/matmul.cpu.cc",
       "native/ops/rms_norm.cpu.cc"
     ]

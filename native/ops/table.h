@@ -1,6 +1,7 @@
 // Every op, one row each, in alphabetical order. A row is all that binding an op takes: include its header, name it.
 #pragma once
 #include "ops/grouped_matmul.h"
+#include "ops/linear_cross_entropy.h"
 #include "ops/matmul.h"
 #include "ops/rms_norm.h"
 
@@ -8,6 +9,8 @@
   X(column_sum)          \
   X(grouped_matmul)      \
   X(grouped_matmul_weight_grad) \
+  X(linear_cross_entropy) \
+  X(linear_cross_entropy_grad) \
   X(matmul)              \
   X(rms_norm)            \
   X(rms_norm_grad)
