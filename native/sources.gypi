@@ -11,6 +11,7 @@
     ],
     "cpu_sources": [
       "native/ops/attention.cpu.cc",
+      "native/ops/attention_grad.cpu.cc",
       "native/ops/kernels.cpu.cc",
       "native/ops/rms_norm.cpu.cc",
       "native/ops/rotary.cpu.cc",
