@@ -3,6 +3,7 @@ import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { RmsNorm } from "../nn/rms_norm.ts";
+import { copyInto } from "../ops/add.ts";
 import type { LowRank } from "./low_rank.ts";
 
 /** A module that the adapter replaces as a whole (PEFT's modules_to_save). */
@@ -62,7 +63,8 @@ export class Adapter {
 
   /** Runs the model with the adapter. Throws ConfigError while it is merged: it would count twice. */
   readonly on = (): void => {
-    if (this.isMerged) throw new ConfigError("adapter: on() of a merged adapter, unmerge() it first", "adapter");
+    if (this.isMerged)
+      throw new ConfigError("adapter: on() of a merged adapter, unmerge() it first", "adapter");
     for (const low of this.layers) low.layer.adapter = low;
     for (const { module, own } of this.saved) module.weight = own;
     this.active = true;
@@ -75,6 +77,11 @@ export class Adapter {
     this.active = false;
   };
 
+  /** @internal DoRA's magnitudes start as the norms of the adapted weights. */
+  resetMagnitudes(): void {
+    for (const low of this.layers) if (low.parts.magnitude) low.resetMagnitude();
+  }
+
   /** @internal The weights as they were: merging keeps copies. */
   setMerged(originals: { layer: Linear; copy: Tensor }[]): void {
     this.off();
@@ -85,7 +92,10 @@ export class Adapter {
   /** Takes a merge back: the weights get the very bits they had, and the adapter is on again. */
   unmerge(): void {
     if (this.originals === undefined) throw new ConfigError("adapter: unmerge() without a merge", "adapter");
-    restore(this.originals);
+    for (const { layer, copy } of this.originals) {
+      copyInto(copy, layer.weight);
+      copy.dispose();
+    }
     this.originals = undefined;
     this.on();
   }
@@ -96,7 +106,10 @@ export class Adapter {
     const merged = this.originals !== undefined;
     for (const { copy } of this.originals ?? []) copy.dispose();
     if (merged && this.saved.length > 0) {
-      throw new ConfigError("adapter: dispose() of a merged adapter with modulesToSave, its modules are the model's now", "adapter");
+      throw new ConfigError(
+        "adapter: dispose() of a merged adapter with modulesToSave, its modules are the model's now",
+        "adapter",
+      );
     }
     this.originals = undefined;
     this.off();

@@ -46,7 +46,9 @@ export class LowRank implements LinearAdapter {
     const dropped = dropout(x, this.parts.dropout);
     const low = grouping ? groupedMatmul(dropped, a, grouping) : linear(dropped, a);
     const options = { alpha: scaling, onto: base };
-    const v = grouping ? groupedMatmul(low, b, { offsets: grouping.offsets }, options) : linear(low, b, options);
+    const v = grouping
+      ? groupedMatmul(low, b, { offsets: grouping.offsets }, options)
+      : linear(low, b, options);
     if (!magnitude) return v;
     const m = magnitude.shape.length === 2 ? magnitude : magnitude.view([1, magnitude.size]);
     return doraCompose(v, m, this.norm(), { bias: layer.bias, offsets: grouping?.offsets });
@@ -67,7 +69,11 @@ export class LowRank implements LinearAdapter {
         this.cached?.value.dispose();
         this.cached = {
           at,
-          value: keep(scope(() => doraNorm(weight, this.square!.value, stacked(parts.a), stacked(parts.b), parts.scaling))),
+          value: keep(
+            scope(() =>
+              doraNorm(weight, this.square!.value, stacked(parts.a), stacked(parts.b), parts.scaling),
+            ),
+          ),
         };
       });
     }

@@ -19,7 +19,10 @@ function matcher(pattern: readonly string[] | string, key: string): (module: str
     const whole = new RegExp(`^(?:${pattern})$`);
     return (module) => whole.test(module);
   } catch (error) {
-    throw new ConfigError(`adapter: ${key} "${pattern}" is no regular expression (${(error as Error).message})`, key);
+    throw new ConfigError(
+      `adapter: ${key} "${pattern}" is no regular expression (${(error as Error).message})`,
+      key,
+    );
   }
 }
 
@@ -29,7 +32,8 @@ function matcher(pattern: readonly string[] | string, key: string): (module: str
  */
 export function findTargets(linears: readonly Linear[], options: TargetOptions): Map<Linear, number[]> {
   const { targets, exclude, layers } = options;
-  const wanted = targets === "all-linear" ? (module: string) => module !== "lm_head" : matcher(targets, "targets");
+  const wanted =
+    targets === "all-linear" ? (module: string) => module !== "lm_head" : matcher(targets, "targets");
   const unwanted = exclude === undefined ? () => false : matcher(exclude, "exclude");
   const inLayers = (module: string): boolean => {
     const layer = /(?:^|\.)layers\.(\d+)\./.exec(module)?.[1];
@@ -42,10 +46,15 @@ export function findTargets(linears: readonly Linear[], options: TargetOptions):
     );
     if (parts.length > 0) found.set(linear, parts);
   }
-  const lonely = typeof targets === "string" ? (found.size === 0 ? [targets] : []) : targets.filter((name) => {
-    const matches = matcher([name], "targets");
-    return !linears.some((linear) => linear.modules.some(matches));
-  });
+  const lonely =
+    typeof targets === "string"
+      ? found.size === 0
+        ? [targets]
+        : []
+      : targets.filter((name) => {
+          const matches = matcher([name], "targets");
+          return !linears.some((linear) => linear.modules.some(matches));
+        });
   if (lonely.length > 0 || found.size === 0) {
     throw new ConfigError(
       `adapter: no layer is called ${lonely.join(", ") || String(targets)}; this model has ${lastNames(linears).join(", ")}` +
@@ -61,7 +70,11 @@ const lastNames = (linears: readonly Linear[]): string[] => [
 ];
 
 /** The value for `module` in a PEFT pattern, whose keys match a whole path or its end after a dot. */
-export function fromPattern(pattern: Readonly<Record<string, number>> | undefined, module: string, otherwise: number): number {
+export function fromPattern(
+  pattern: Readonly<Record<string, number>> | undefined,
+  module: string,
+  otherwise: number,
+): number {
   for (const [key, value] of Object.entries(pattern ?? {})) {
     if (new RegExp(`^(.*\\.)?(${key})$`).test(module)) return value;
   }
