@@ -1,7 +1,7 @@
 import type { Device } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
 import { run } from "../core/run.ts";
-import { parseConfig } from "./config.ts";
+import { newModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
 import type { Model } from "./model.ts";
 
@@ -14,7 +14,7 @@ export function createModel(
   config: Readonly<Record<string, unknown>>,
   { device, seed = 0, dtype = "f32" }: { device: Device; seed?: number; dtype?: DType },
 ): Model {
-  const model = buildModel(parseConfig(config, { strict: true }), device, dtype);
+  const model = buildModel(newModelConfig(config), device, dtype);
   model.paramSet.owned.forEach(({ tensor, kind }, i) => {
     if (kind === "weight") run("random_normal", tensor, 0, model.config.initializerRange, seed, i);
     else run("fill", tensor, kind === "norm" ? 1 : 0);

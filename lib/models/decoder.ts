@@ -1,6 +1,7 @@
 // V vocabulary, D hidden, F feed-forward, H heads, G key/value heads, E experts
 import { type Device, owned } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
+import { ConfigError } from "../core/errors.ts";
 import { SelfAttention } from "../nn/attention.ts";
 import { Block } from "../nn/block.ts";
 import { SparseMoe } from "../nn/experts.ts";
@@ -8,14 +9,14 @@ import { Linear } from "../nn/linear.ts";
 import { Mlp } from "../nn/mlp.ts";
 import { RmsNorm } from "../nn/rms_norm.ts";
 import { inverseFrequencies, type ModelConfig } from "./config.ts";
-import { familyOf } from "./families.ts";
+import { families } from "./families.ts";
 import type { Family } from "./family.ts";
 import { Model } from "./model.ts";
 import { ParamSet } from "./param_set.ts";
 
 /** Lays out a model of any family: takes the memory, names the parts, fills nothing. */
 export function buildModel(config: ModelConfig, device: Device, dtype: DType): Model {
-  return new DecoderBuilder(config, familyOf(config.modelType), new ParamSet(device, dtype)).build();
+  return new DecoderBuilder(config, families[config.modelType], new ParamSet(device, dtype)).build();
 }
 
 class DecoderBuilder {
@@ -30,6 +31,12 @@ class DecoderBuilder {
   build(): Model {
     const { config, set } = this;
     const { vocabSize: V, hiddenSize: D } = config;
+    if (config.clipQkv !== undefined) {
+      throw new ConfigError(
+        `loadModel: clip_qkv is ${config.clipQkv}; this build has models without clipping only`,
+        "clip_qkv",
+      );
+    }
     const table = set.one("model.embed_tokens.weight", [V, D]);
     const embedding = new Linear(["model.embed_tokens"], table);
     const blocks = Array.from({ length: config.numHiddenLayers }, (_, layer) => this.block(layer));
@@ -73,12 +80,12 @@ class DecoderBuilder {
       q: this.linear(`${at}.q_proj`, heads * headDim, D, config.qkvBias),
       k: this.linear(`${at}.k_proj`, kvHeads * headDim, D, config.qkvBias),
       v: this.linear(`${at}.v_proj`, kvHeads * headDim, D, config.qkvBias),
-      o: this.linear(`${at}.o_proj`, D, heads * headDim, config.attentionOutputBias),
+      o: this.linear(`${at}.o_proj`, D, heads * headDim, config.attentionBias),
       qNorm: norm("q_norm", heads),
       kNorm: norm("k_norm", kvHeads),
       heads,
       kvHeads,
-      window: config.slidingWindow ?? 0,
+      window: config.windowOf(layer),
     };
     return new SelfAttention(parts, layer);
   }

@@ -5,7 +5,7 @@ import type { DType } from "../core/dtype.ts";
 import { ConfigError, FormatError } from "../core/errors.ts";
 import { type CheckpointFiles, openTensors } from "../io/checkpoint_files.ts";
 import { isObject, parseJson } from "../io/json.ts";
-import { parseConfig } from "./config.ts";
+import { parseModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
 import type { Model } from "./model.ts";
 
@@ -33,7 +33,7 @@ export async function loadModel(
   const file = path.join(dir, "config.json");
   const raw = parseJson(await readText(file), file);
   if (!isObject(raw)) throw new FormatError(`loadModel: ${file} holds no JSON object`, file);
-  const model = buildModel(parseConfig(raw), device, dtype);
+  const model = buildModel(parseModelConfig(raw), device, dtype);
   try {
     const files = await openTensors(dir);
     try {

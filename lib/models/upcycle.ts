@@ -2,9 +2,9 @@ import { ConfigError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
 import { withoutGrad } from "../core/tape.ts";
 import { copyInto } from "../ops/add.ts";
-import { parseConfig } from "./config.ts";
+import { parseModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
-import { familyOf } from "./families.ts";
+import { families } from "./families.ts";
 import type { Model } from "./model.ts";
 
 export interface UpcycleOptions {
@@ -24,9 +24,9 @@ export interface UpcycleOptions {
  */
 export function upcycle(dense: Model, { experts, topK, routerStd, seed = 0 }: UpcycleOptions): Model {
   const { raw, modelType } = dense.config;
-  const sparse = sparseConfig(raw, modelType, experts, topK);
-  const model = buildModel(parseConfig(sparse), dense.device, dense.dtype);
-  const names = familyOf(model.config.modelType).moe!;
+  const sparse = sparseModelConfig(raw, modelType, experts, topK);
+  const model = buildModel(parseModelConfig(sparse), dense.device, dense.dtype);
+  const names = families[model.config.modelType].moe!;
   const renamed: Record<string, string> = {
     [names.gate]: "gate_proj",
     [names.up]: "up_proj",
@@ -46,7 +46,7 @@ export function upcycle(dense: Model, { experts, topK, routerStd, seed = 0 }: Up
   return model;
 }
 
-function sparseConfig(
+function sparseModelConfig(
   raw: Readonly<Record<string, unknown>>,
   modelType: string,
   experts: number,
