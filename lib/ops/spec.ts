@@ -73,9 +73,12 @@ export function check(spec: OpSpec, operands: Operands): Axes {
       );
     }
     const { shape } = tensor;
-    const leading = want.axes[0]?.startsWith("...") ? shape.length - want.axes.length + 1 : 0;
-    const sizes =
-      leading > 0 ? [shape.slice(0, leading).reduce((a, b) => a * b, 1), ...shape.slice(leading)] : shape;
+    // Leading axes fold into one; a tensor without any has one row.
+    const folds = want.axes[0]?.startsWith("...") && shape.length >= want.axes.length - 1;
+    const leading = shape.length - want.axes.length + 1;
+    const sizes = folds
+      ? [shape.slice(0, leading).reduce((a, b) => a * b, 1), ...shape.slice(leading)]
+      : shape;
     if (sizes.length !== want.axes.length) {
       throw new ShapeError(
         `${spec.name}: ${name} has ${shape.length} axes, ${text} was needed (${list(operands)})`,
