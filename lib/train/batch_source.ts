@@ -1,13 +1,5 @@
 import { ConfigError } from "../core/errors.ts";
-import type { TokenBatch } from "../text/token_batch.ts";
-
-/**
- * Batches by number. `batch(i)` depends on `i` alone, so that a resumed run reads what the first one would have; numbers
- * run on for ever, a source starts over by itself.
- */
-export interface BatchSource {
-  batch(index: number): TokenBatch | Promise<TokenBatch>;
-}
+import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
 
 /** What trainers take as data: batches as they are, used in turn, or a source. */
 export type TrainingData = readonly TokenBatch[] | BatchSource;

@@ -4,8 +4,7 @@ import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
-import type { TokenBatch } from "../text/token_batch.ts";
-import type { BatchSource } from "./batch_source.ts";
+import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
 import {
   type CheckpointOptions,
   checkpointSteps,
