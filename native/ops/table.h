@@ -5,9 +5,11 @@
 #include "ops/attention.h"
 #include "ops/combine_rows.h"
 #include "ops/dora_compose.h"
+#include "ops/dora_norm.h"
 #include "ops/dropout.h"
 #include "ops/gather_rows.h"
 #include "ops/grouped_matmul.h"
+#include "ops/linear_cross_entropy.h"
 #include "ops/lion.h"
 #include "ops/matmul.h"
 #include "ops/random.h"
@@ -16,6 +18,7 @@
 #include "ops/router.h"
 #include "ops/router_loss.h"
 #include "ops/sample.h"
+#include "ops/scale_rows.h"
 #include "ops/segment_sum.h"
 #include "ops/sgd.h"
 #include "ops/sigmoid_gate.h"
@@ -33,11 +36,14 @@
   X(combine_rows_grad)            \
   X(dora_compose)                 \
   X(dora_compose_grad)            \
+  X(dora_norm)                    \
   X(dropout)                      \
   X(fill)                         \
   X(gather_rows)                  \
   X(grouped_matmul)               \
   X(grouped_matmul_weight_grad)   \
+  X(linear_cross_entropy)         \
+  X(linear_cross_entropy_grad)    \
   X(lion)                         \
   X(load_balancing_loss)          \
   X(load_balancing_loss_grad)     \
@@ -52,7 +58,9 @@
   X(router_grad)                  \
   X(router_z_loss)                \
   X(router_z_loss_grad)           \
+  X(row_sum_squares)              \
   X(sample)                       \
+  X(scale_rows)                   \
   X(scatter_add_rows)             \
   X(scatter_rows)                 \
   X(segment_sum)                  \
