@@ -14,6 +14,7 @@
       "native/ops/adamw.cpu.cc",
       "native/ops/add.cpu.cc",
       "native/ops/attention.cpu.cc",
+      "native/ops/attention_grad.cpu.cc",
       "native/ops/combine_rows.cpu.cc",
       "native/ops/dora_compose.cpu.cc",
       "native/ops/dora_norm.cpu.cc",

@@ -146,7 +146,7 @@ export function valueAndGrad<N extends string>(
 
 /**
  * Runs `fn` without keeping its intermediate tensors; the backward pass runs it again (Chen et al. 2016). Dropout draws
- * the same masks the second time. `fn` must depend on nothing but `inputs` and parameters, and returns new tensors.
+ * the same masks the second time. `fn` must read nothing but `inputs` and parameters, and return new tensors.
  */
 export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor[]): Tensor[] {
   const tape = current;

@@ -26,7 +26,9 @@ export class Block {
     { recompute = false } = {},
   ): { x: Tensor; routing: Routing | undefined } {
     const run = () => scope(() => listed(x.device.at(this.path, () => this.layers(x, context))));
-    const [y, logits, probs, experts, weights] = recompute ? checkpoint([x], run) : run();
+    const [y, logits, probs, experts, weights] = recompute
+      ? checkpoint([x, context.offsets, context.rotary.cos, context.rotary.sin], run)
+      : run();
     return { x: y!, routing: logits && { logits, probs: probs!, experts: experts!, weights: weights! } };
   }
 

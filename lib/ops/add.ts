@@ -63,6 +63,13 @@ export function weightedSum(terms: readonly { value: Tensor; weight: number }[])
   );
 }
 
+/** Overwrites `target` with x, in target's format. It carries no gradient. */
+export function copyInto(x: Tensor, target: Tensor): void {
+  check(spec, { a: x, b: target });
+  run("add", x, undefined, target, 1, 0);
+  target.root.version++;
+}
+
 function scaled(x: Tensor, factor: number, copy = false): Tensor {
   if (factor === 1 && !copy) return x;
   const y = x.device.empty(x.shape, x.dtype);

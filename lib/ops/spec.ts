@@ -6,7 +6,7 @@ import type { Tensor } from "../core/tensor.ts";
  * What an op is, in one place: it drives the shape checks and their messages, the op tests and the table in README.md.
  *
  * An operand is written `[axes] dtype`, as in `[T, D] float`, `[T] i32`, `[E+1] i32`. Axes are names, bound at first use,
- * or numbers; `...T` binds the product of all leading axes (1 without any). dtypes are f32, bf16, i32, or float for f32 or bf16. A `?` at
+ * or numbers; `...T` binds the product of all leading axes. dtypes are f32, bf16, i32, or float for f32 or bf16. A `?` at
  * the end marks an operand that may be left out.
  */
 export interface OpSpec {
@@ -73,9 +73,12 @@ export function check(spec: OpSpec, operands: Operands): Axes {
       );
     }
     const { shape } = tensor;
-    const leading = want.axes[0]?.startsWith("...") ? shape.length - want.axes.length + 1 : -1;
-    const sizes =
-      leading >= 0 ? [shape.slice(0, leading).reduce((a, b) => a * b, 1), ...shape.slice(leading)] : shape;
+    // Leading axes fold into one; a tensor without any has one row.
+    const folds = want.axes[0]?.startsWith("...") && shape.length >= want.axes.length - 1;
+    const leading = shape.length - want.axes.length + 1;
+    const sizes = folds
+      ? [shape.slice(0, leading).reduce((a, b) => a * b, 1), ...shape.slice(leading)]
+      : shape;
     if (sizes.length !== want.axes.length) {
       throw new ShapeError(
         `${spec.name}: ${name} has ${shape.length} axes, ${text} was needed (${list(operands)})`,

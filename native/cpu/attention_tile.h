@@ -12,7 +12,9 @@
 namespace mixwright::cpu::MW_ISA {
 
 constexpr int64_t kWidth = 2 * kLanes;
-constexpr int64_t kTile = 64;  // rows of the other side that are in work at a time
+constexpr int64_t kTile = 64;        // rows of the other side that are in work at a time
+constexpr int64_t kBlockLanes = 64;  // of a task
+constexpr int64_t kNoWindow = int64_t(1) << 30;
 
 // A run of rows of one document: the lanes of a task.
 struct Block {
@@ -109,11 +111,7 @@ static inline void unpack_lanes(const float* source, int64_t stride, const Lanes
 template <int N>
 MW_INLINE void multiply_rows(const float* a, int64_t row_step, int64_t depth_step, const float* b, int64_t depth, float* c,
                              bool add) {
-  vf sum[N][2];
-  for (int n = 0; n < N; n++) {
-    sum[n][0] = add ? load(c + n * kWidth) : vf{};
-    sum[n][1] = add ? load(c + n * kWidth + kLanes) : vf{};
-  }
+  vf sum[N][2] = {};  // added to c at the end: long sums are sums of tiles, which loses less
   for (int64_t k = 0; k < depth; k++) {
     const vf left = load(b + k * kWidth), right = load(b + k * kWidth + kLanes);
     for (int n = 0; n < N; n++) {
@@ -123,8 +121,9 @@ MW_INLINE void multiply_rows(const float* a, int64_t row_step, int64_t depth_ste
     }
   }
   for (int n = 0; n < N; n++) {
-    store(c + n * kWidth, sum[n][0]);
-    store(c + n * kWidth + kLanes, sum[n][1]);
+    float* row = c + n * kWidth;
+    store(row, add ? load(row) + sum[n][0] : sum[n][0]);
+    store(row + kLanes, add ? load(row + kLanes) + sum[n][1] : sum[n][1]);
   }
 }
 

@@ -14,6 +14,7 @@ namespace mixwright::cpu::MW_ISA {
 constexpr int kBlockRows = 6;
 constexpr int kPanel = 2 * kLanes;  // columns of a register block
 constexpr int64_t kDepth = 256;
+constexpr int64_t kShallow = 32;  // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
 constexpr int64_t kStripFloats = 1 << 21;  // the most of B that is packed for all tasks at once
 
@@ -74,27 +75,33 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
     pack<kBlockRows>(a, tile.row, tile.rows, k0, ks, a_block);
-    float* sums = acc;
+    const auto multiply = [&](int64_t block, int64_t j, const float* panel) {
+      const int64_t i = block * kBlockRows, cols = std::min<int64_t>(kPanel, tile.cols - j);
+      // A single step uses the same, L1-hot sums again and again.
+      float* const sums = steps == 1 ? acc : acc + (j / kPanel * blocks + block) * kBlockRows * kPanel;
+      if (cols > kLanes) {
+        register_block<2>(a_block + i * ks, panel, ks, sums, step > 0);
+      } else {
+        register_block<1>(a_block + i * ks, panel, ks, sums, step > 0);
+      }
+      if (step + 1 < steps) return;
+      finish(tile.row + i, tile.col + j, std::min<int64_t>(kBlockRows, tile.rows - i), cols, sums, kPanel);
+    };
+    if (packed.floats && ks <= kShallow) {  // writing C is the work: row by row
+      const float* const panels = packed.floats + k0 * packed.cols + (tile.col - packed.col) * ks;
+      for (int64_t block = 0; block < blocks; block++) {
+        for (int64_t j = 0; j < tile.cols; j += kPanel) multiply(block, j, panels + j * ks);
+      }
+      continue;
+    }
     for (int64_t j = 0; j < tile.cols; j += kPanel) {
-      const int64_t cols = std::min<int64_t>(kPanel, tile.cols - j);
       const float* panel = b_block + j % kPackCols * ks;
       if (packed.floats) {
         panel = packed.floats + k0 * packed.cols + (tile.col + j - packed.col) * ks;
       } else if (j % kPackCols == 0) {
         pack<kPanel>(b, tile.col + j, std::min(kPackCols, tile.cols - j), k0, ks, b_block);
       }
-      for (int64_t block = 0; block < blocks; block++) {
-        if (cols > kLanes) {
-          register_block<2>(a_block + block * kBlockRows * ks, panel, ks, sums, step > 0);
-        } else {
-          register_block<1>(a_block + block * kBlockRows * ks, panel, ks, sums, step > 0);
-        }
-        if (step + 1 == steps) {
-          const int64_t i = block * kBlockRows;
-          finish(tile.row + i, tile.col + j, std::min<int64_t>(kBlockRows, tile.rows - i), cols, sums, kPanel);
-        }
-        if (steps > 1) sums += kBlockRows * kPanel;  // a single step can use the same, L1-hot block again and again
-      }
+      for (int64_t block = 0; block < blocks; block++) multiply(block, j, panel);
     }
   }
 }
@@ -128,7 +135,8 @@ template <class Finish>
 void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, int64_t K, const Finish& finish) {
   if (M == 0 || N == 0) return;
   const bool share = M > 192 && K > 0 && !few_cols(a, N, K);
-  int64_t rows = even_piece(M, share ? 96 : 192, kBlockRows), cols = even_piece(N, share ? 512 : 256, kPanel);
+  const int64_t most_cols = share ? std::clamp<int64_t>(kStripFloats / K, 128, 512) : 256;
+  int64_t rows = even_piece(M, share ? 96 : 192, kBlockRows), cols = even_piece(N, most_cols, kPanel);
   while (pieces(M, rows) * pieces(N, cols) < 16 && cols > 64) cols = even_piece(cols, cols - 1, kPanel);
   while (pieces(M, rows) * pieces(N, cols) < 8 && rows > 48) rows = even_piece(rows, rows - 1, kBlockRows);
   const int64_t row_tiles = pieces(M, rows);

@@ -10,9 +10,6 @@
 namespace mixwright::cpu::MW_ISA {
 
 namespace {
-constexpr int64_t kBlockLanes = 64;
-constexpr int64_t kNoWindow = int64_t(1) << 30;
-
 struct Panel {
   float *q, *sum;            // [hd][kWidth]
   float *largest, *total;    // [kWidth]: running maximum, and sum of e^(score - largest)
@@ -82,10 +79,10 @@ void attend_block(const Operands& op, const Lanes& lanes, Worker& worker) {
       multiply(v, 1, hd, hd, scores, rows, panel.sum, true);
     }
   }
-  for (int64_t lane = 0; lane < count; lane++) {
+  for (int64_t lane = 0; op.lse && lane < count; lane++) {
     const Panel panel(memory + lane / kWidth * each, hd);
-    const int64_t i = lane % kWidth;
-    if (op.lse) op.lse.data<float>()[lanes.row(lane) * op.heads + lanes.head(lane)] = panel.largest[i] + std::log(panel.total[i]);
+    const float lse = panel.largest[lane % kWidth] + std::log(panel.total[lane % kWidth]);
+    op.lse.data<float>()[lanes.row(lane) * op.heads + lanes.head(lane)] = lse;
   }
   for (int64_t p = 0; p < panels; p++) {
     const Panel panel(memory + p * each, hd);

@@ -1,5 +1,5 @@
-// dora_norm: E·N·K elements of W are read once, for E·N·r·K multiply-adds; a task owns 96 rows of one expert. A·Aᵀ is made
-// once for each expert, before. row_sum_squares: N·K elements are read once; a task owns 16 rows.
+// dora_norm: W is read once, E·N·r·K multiply-adds; a task owns 96 rows of one expert. A·Aᵀ is made before, one task an
+// expert. row_sum_squares: N·K elements are read once; a task owns 16 rows.
 #include "ops/dora_norm.h"
 
 #include "cpu/gemm.h"

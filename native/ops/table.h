@@ -3,6 +3,7 @@
 #include "ops/adamw.h"
 #include "ops/add.h"
 #include "ops/attention.h"
+#include "ops/attention_grad.h"
 #include "ops/combine_rows.h"
 #include "ops/dora_compose.h"
 #include "ops/dora_norm.h"
@@ -30,6 +31,7 @@
   X(adamw)                        \
   X(add)                          \
   X(attention)                    \
+  X(attention_grad)               \
   X(clip_scale)                   \
   X(column_sum)                   \
   X(combine_rows)                 \

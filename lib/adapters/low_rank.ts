@@ -1,0 +1,95 @@
+// K in, N out, r rank, E experts (1 without)
+import { ConfigError } from "../core/errors.ts";
+import { keep, scope } from "../core/scope.ts";
+import { withoutGrad } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Linear, LinearAdapter } from "../nn/linear.ts";
+import { copyInto } from "../ops/add.ts";
+import { doraCompose, doraNorm, rowSumSquares } from "../ops/dora.ts";
+import { dropout } from "../ops/dropout.ts";
+import { type Grouping, groupedMatmul } from "../ops/grouped_matmul.ts";
+import { linear } from "../ops/linear.ts";
+
+export interface LowRankParts {
+  /** [r, K], or [E, r, K]. */
+  a: Tensor;
+  /** [N, r], or [E, N, r]. */
+  b: Tensor;
+  /** DoRA: [N], or [E, N]. */
+  magnitude?: Tensor | undefined;
+  scaling: number;
+  dropout: number;
+}
+
+const stacked = (t: Tensor): Tensor => (t.shape.length === 3 ? t : t.view([1, ...t.shape]));
+
+/**
+ * LoRA (Hu et al. 2021) and DoRA (Liu et al. 2024) on one layer, or on all experts of one projection at once:
+ *
+ *   LoRA  y = W·x + s·B·A·drop(x) + bias        DoRA  y = m/‖W + s·B·A‖ · (W·x + s·B·A·drop(x)) + bias
+ *
+ * No adapted weight is built. With dropout, DoRA uses the undropped W·x.
+ */
+export class LowRank implements LinearAdapter {
+  private square: { at: number; value: Tensor } | undefined;
+  private cached: { at: string; value: Tensor } | undefined;
+
+  constructor(
+    readonly layer: Linear,
+    readonly parts: LowRankParts,
+  ) {}
+
+  apply(layer: Linear, x: Tensor, grouping: Grouping | undefined): Tensor {
+    const { a, b, magnitude, scaling } = this.parts;
+    const bias = magnitude ? undefined : layer.bias;
+    const base = layer.product(x, grouping, bias);
+    const dropped = dropout(x, this.parts.dropout);
+    const low = grouping ? groupedMatmul(dropped, a, grouping) : linear(dropped, a);
+    const options = { alpha: scaling, onto: base };
+    const v = grouping
+      ? groupedMatmul(low, b, { offsets: grouping.offsets }, options)
+      : linear(low, b, options);
+    if (!magnitude) return v;
+    const m = magnitude.shape.length === 2 ? magnitude : magnitude.view([1, magnitude.size]);
+    return doraCompose(v, m, this.norm(), { bias: layer.bias, offsets: grouping?.offsets });
+  }
+
+  /** ‖W + s·B·A‖ by rows, [E, N]: computed once, until W, A or B changes. */
+  norm(): Tensor {
+    const { layer, parts } = this;
+    const weight = stacked(layer.weight);
+    const version = layer.weight.root.version;
+    const at = `${version} ${parts.a.root.version} ${parts.b.root.version}`;
+    if (this.cached?.at !== at) {
+      withoutGrad(() => {
+        if (this.square?.at !== version) {
+          this.square?.value.dispose();
+          this.square = { at: version, value: keep(rowSumSquares(weight)) };
+        }
+        this.cached?.value.dispose();
+        this.cached = {
+          at,
+          value: keep(
+            scope(() =>
+              doraNorm(weight, this.square!.value, stacked(parts.a), stacked(parts.b), parts.scaling),
+            ),
+          ),
+        };
+      });
+    }
+    return this.cached!.value;
+  }
+
+  /** Magnitudes as they are now: what DoRA starts from. */
+  resetMagnitude(): void {
+    const { magnitude } = this.parts;
+    if (!magnitude) throw new ConfigError("adapter: a LoRA layer has no magnitude", "magnitude");
+    scope(() => void withoutGrad(() => copyInto(this.norm().view(magnitude.shape), magnitude)));
+  }
+
+  dispose(): void {
+    this.square?.value.dispose();
+    this.cached?.value.dispose();
+    this.square = this.cached = undefined;
+  }
+}

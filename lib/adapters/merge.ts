@@ -1,0 +1,62 @@
+// K in, N out, r rank, E experts
+import { owned } from "../core/device.ts";
+import { ConfigError } from "../core/errors.ts";
+import { run } from "../core/run.ts";
+import { scope } from "../core/scope.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { copyInto } from "../ops/add.ts";
+import type { Adapter } from "./adapter.ts";
+import type { LowRank } from "./low_rank.ts";
+
+/**
+ * Puts an adapter into the model's weights: W + s·B·A, and for DoRA its rows scaled to their magnitudes. The model then
+ * gives the same outputs without it. Copies of the old weights are kept for `adapter.unmerge()`.
+ */
+export async function mergeAdapter(adapter: Adapter): Promise<void> {
+  if (adapter.isMerged)
+    throw new ConfigError("mergeAdapter: the adapter is merged already, unmerge() it first", "adapter");
+  const originals = adapter.layers.map(({ layer }) => {
+    const copy = owned(
+      layer.weight.device.empty(layer.weight.shape, layer.weight.dtype),
+      `copy of ${layer.modules[0]}`,
+    );
+    copyInto(layer.weight, copy);
+    return { layer, copy };
+  });
+  for (const low of adapter.layers) scope(() => copyInto(mergedWeight(low), low.layer.weight));
+  adapter.setMerged(originals);
+  await adapter.model.device.ready();
+}
+
+/** The adapted weight, shaped as the layer's, in f32. Nothing is rounded on the way. */
+export function mergedWeight(low: LowRank): Tensor {
+  const { layer, parts } = low;
+  const { inFeatures: K, outFeatures: N } = layer;
+  const { device } = layer.weight;
+  const merged = device.empty(layer.weight.shape);
+  run("add", layer.weight, undefined, merged, 1, 0);
+  if (layer.grouped) {
+    // All experts at once: the rows of every B_e, sorted by expert as they are, times their A_e.
+    const E = layer.modules.length;
+    const offsets = device.tensor(
+      Int32Array.from({ length: E + 1 }, (_, e) => e * N),
+      [E + 1],
+    );
+    const rows = parts.b.view([E * N, parts.b.shape[2]!]);
+    run(
+      "grouped_matmul",
+      rows,
+      parts.a,
+      offsets,
+      undefined,
+      merged.view([E * N, K]),
+      false,
+      parts.scaling,
+      true,
+    );
+  } else {
+    run("matmul", parts.b, parts.a, undefined, merged, false, false, parts.scaling, true);
+  }
+  if (parts.magnitude) run("scale_rows", merged, parts.magnitude, low.norm(), merged);
+  return merged;
+}

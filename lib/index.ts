@@ -1,0 +1,18 @@
+export type { Adapter } from "./adapters/adapter.ts";
+export { type AttachOptions, attachDora, attachLora } from "./adapters/attach.ts";
+export { mergeAdapter } from "./adapters/merge.ts";
+export { type Device, type DeviceOptions, device } from "./core/device.ts";
+export * from "./core/errors.ts";
+export { keep, scope } from "./core/scope.ts";
+export { checkpoint, disposeAll, valueAndGrad, withoutGrad } from "./core/tape.ts";
+export type { Tensor } from "./core/tensor.ts";
+export type { ModelConfig } from "./models/config.ts";
+export { createModel } from "./models/create.ts";
+export { type LoadOptions, loadModel } from "./models/load.ts";
+export type { Model } from "./models/model.ts";
+export { saveModel } from "./models/save.ts";
+export { type UpcycleOptions, upcycle } from "./models/upcycle.ts";
+export * as schedule from "./optim/schedule.ts";
+export { packBatch, type TokenBatch } from "./text/token_batch.ts";
+export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+export { type LanguageModelLossOptions, languageModelLoss, logProbs } from "./train/loss.ts";

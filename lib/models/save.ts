@@ -1,0 +1,114 @@
+import { copyFile, readdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { ConfigError } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { writeFolderAtomically } from "../io/atomic.ts";
+import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
+import type { Model } from "./model.ts";
+
+/** Files of a model folder that are not weights: carried over from where the model was loaded. */
+const companions = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "generation_config.json",
+  "chat_template.jinja",
+];
+
+type DiskDType = "F32" | "BF16" | "F16";
+
+/**
+ * Writes a Hugging Face model folder: the same names, shapes, number formats and shards that were loaded (a created model:
+ * its own format, one file), config.json, and the tokenizer's files from the folder it came from, or from `tokenizerFrom`.
+ * Written beside and moved into place at the end: a full disk or a crash leaves what was there. An attached adapter is
+ * not part of it: merge it first. Throws ConfigError while an adapter is attached and not merged.
+ */
+export async function saveModel(
+  model: Model,
+  dir: string,
+  { tokenizerFrom }: { tokenizerFrom?: string } = {},
+): Promise<void> {
+  const { adapter, origin, config } = model;
+  if (adapter !== undefined && !(adapter as { isMerged: boolean }).isMerged) {
+    throw new ConfigError(
+      "saveModel: the model has an adapter attached; merge it, save it with saveAdapter, or dispose it",
+      "adapter",
+    );
+  }
+  const own: DiskDType = model.dtype === "bf16" ? "BF16" : "F32";
+  const dtypeOf = (name: string): DiskDType => (origin?.dtypes.get(name) as DiskDType | undefined) ?? own;
+  const shardOf = (name: string): string => origin?.shards?.get(name) ?? "model.safetensors";
+  const byShard = new Map<string, TensorToWrite[]>();
+  let total = 0;
+  for (const [name, tensor] of Object.entries(model.params)) {
+    const dtype = dtypeOf(name);
+    const shard = shardOf(name);
+    total += tensor.size * (dtype === "F32" ? 4 : 2);
+    byShard.set(shard, [
+      ...(byShard.get(shard) ?? []),
+      { name, dtype, shape: tensor.shape, bytes: () => bytesAs(tensor, dtype) },
+    ]);
+  }
+  const source = tokenizerFrom ?? origin?.dir;
+  const present = source === undefined ? [] : await readdir(source);
+  await writeFolderAtomically(
+    dir,
+    async (temporary) => {
+      for (const [shard, tensors] of byShard) {
+        await writeSafetensors(path.join(temporary, shard), tensors, { format: "pt" });
+      }
+      if (origin?.shards) await writeJson(temporary, "model.safetensors.index.json", indexOf(byShard, total));
+      await writeJson(temporary, "config.json", config.raw);
+      for (const file of companions) {
+        if (present.includes(file)) await copyFile(path.join(source!, file), path.join(temporary, file));
+      }
+    },
+    (file) => /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/.test(file),
+  );
+}
+
+const writeJson = (dir: string, file: string, value: unknown): Promise<void> =>
+  writeFile(path.join(dir, file), `${JSON.stringify(value, null, 2)}\n`);
+
+const indexOf = (byShard: Map<string, TensorToWrite[]>, total: number): unknown => ({
+  metadata: { total_size: total },
+  weight_map: Object.fromEntries(
+    [...byShard]
+      .flatMap(([shard, tensors]) => tensors.map(({ name }) => [name, shard] as const))
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  ),
+});
+
+/** A tensor's values in a format on disk, little-endian. Rounds to nearest, ties to even. */
+export async function bytesAs(tensor: Tensor, dtype: DiskDType): Promise<Uint8Array> {
+  if ((dtype === "F32" && tensor.dtype === "f32") || (dtype === "BF16" && tensor.dtype === "bf16"))
+    return tensor.bytesData();
+  const values = (await tensor.data()) as Float32Array;
+  if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = Uint16Array.from(bits, dtype === "BF16" ? toBf16 : toF16);
+  return new Uint8Array(halves.buffer);
+}
+
+function toBf16(bits: number): number {
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+function toF16(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // rounds up past the largest half
+  if (magnitude >= 0x38800000)
+    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+  if (magnitude < 0x33000000) return sign; // below half of the smallest subnormal
+  const exponent = magnitude >>> 23;
+  const mantissa = (magnitude & 0x7fffff) | 0x800000;
+  const shift = 126 - exponent;
+  const kept = mantissa >>> shift;
+  const rest = mantissa & ((1 << shift) - 1);
+  const half = 1 << (shift - 1);
+  return sign | (kept + (rest > half || (rest === half && kept & 1) ? 1 : 0));
+}
