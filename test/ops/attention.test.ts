@@ -63,8 +63,9 @@ function oracle(
   return y;
 }
 
-function checkAttention(options: AttentionOptions, cases: OpCase[]): void {
+function checkAttention(options: AttentionOptions, cases: OpCase[], gradientFactor?: number): void {
   checkOp({
+    gradientFactor,
     spec,
     cases,
     call: ({ q, k, v, offsets }) => attention(q!, k!, v!, offsets!, options),
@@ -85,7 +86,8 @@ checkAttention({ heads: 4, kvHeads: 2, scale: 0.3 }, [
 checkAttention({ heads: 2, kvHeads: 1, window: 7 }, [
   documents("a window shorter than the documents", [3, 90, 0, 7], 2, 1, 8),
 ]);
-checkAttention({ heads: 2, kvHeads: 2, window: 1 }, [documents("a window of one", [4, 1], 2, 2, 5)]);
+// One key each: the softmax is 1 whatever q and k are, their gradients are rounding alone.
+checkAttention({ heads: 2, kvHeads: 2, window: 1 }, [documents("a window of one", [4, 1], 2, 2, 5)], 200);
 
 for (const dtype of ["f32", "bf16"] as const) {
   for (const window of [0, 6]) {

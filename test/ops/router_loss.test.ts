@@ -21,7 +21,7 @@ const sizes = (title: string, T: number, E: number, layers: number): OpCase => (
 const cases = (name: string) => [
   sizes(`${name}, two layers of 4 experts`, 1, 4, 2),
   sizes(`${name}, three of 31`, 33, 31, 3),
-  sizes(`${name}, one of 33`, 300, 33, 1),
+  sizes(`${name}, one of 33`, 70, 33, 1),
   sizes(`${name}, no tokens`, 0, 8, 2),
 ];
 
