@@ -192,6 +192,15 @@ test("ready({ behind: 1 }) reports a failure one call late, never as an unhandle
   disposeAll(tensors);
 });
 
+test("run-ahead is bounded: a full queue blocks the caller, and counts itself", async () => {
+  const x = dev.full([1 << 16]);
+  for (let i = 0; i < 20_000; i++) run("fill", x, i);
+  expect(dev.stats().queued).toBeLessThanOrEqual(1 << 14);
+  expect(dev.stats().blockedMs).toBeGreaterThan(0);
+  expect((await x.data())[0]).toBe(19_999);
+  x.dispose();
+});
+
 test("debug mode sync: a failure is there when the call returns", async () => {
   const inline = await device("cpu", { threads: 2, debug: ["sync"] });
   const { x } = poison(inline);
@@ -277,6 +286,30 @@ test("a process ends at once: with commands queued, by process.exit, with a devi
     [0, "3"],
   ]);
   for (const { ms } of runs) expect(ms).toBeLessThan(20_000);
+});
+
+test("worker_threads: a worker terminated with commands queued and reads waiting", async () => {
+  const { code, out } = await child(`
+    import { Worker } from "node:worker_threads";
+    const body = \`
+      import { parentPort } from "node:worker_threads";
+      import { register } from ${url("node_modules/tsx/dist/esm/api/index.mjs")};
+      register();
+      const { device } = await import(${url("lib/core/device.ts")});
+      const { linear } = await import(${url("lib/ops/linear.ts")});
+      const dev = await device("cpu", { threads: 2 });
+      const x = dev.full([512, 512], 1);
+      for (let i = 0; i < 2000; i++) linear(x, x).dispose();
+      x.data();
+      parentPort.postMessage("queued");
+    \`;
+    const worker = new Worker(body, { eval: true });
+    await new Promise((resolve) => worker.on("message", resolve));
+    console.log(await worker.terminate());
+    const dev = await device("cpu", { threads: 1 });
+    console.log(await dev.full([1], 3).item());
+  `);
+  expect([code, out.trim()]).toEqual([0, "1\n3"]);
 });
 
 test("worker_threads: two at once beside the main thread; a tensor of another environment is refused", async () => {
