@@ -16,7 +16,8 @@ export {
   sequentialBatches,
 } from "./data/packed_batches.ts";
 export { readTexts } from "./data/text_files.ts";
-export { openTokenFile, type TokenFile, type TokenFileInfo, writeTokenFile } from "./data/token_file.ts";
+export { openTokenFile, type TokenFile, type TokenFileInfo } from "./data/token_file.ts";
+export { writeTokenFile } from "./data/write_token_file.ts";
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
@@ -31,13 +32,8 @@ export type { Optimizer } from "./optim/optimizer.ts";
 export * as schedule from "./optim/schedule.ts";
 export { sgd } from "./optim/sgd.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
-export {
-  type Example,
-  type ExampleOptions,
-  type Examples,
-  readExamples,
-  type SftRow,
-} from "./text/examples.ts";
+export { type Examples, readExamples } from "./text/examples.ts";
+export type { Example, ExampleOptions, SftRow } from "./text/sft_row.ts";
 export { type BatchSource, packBatch, type TokenBatch } from "./text/token_batch.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export type { TrainingData } from "./train/batch_source.ts";
