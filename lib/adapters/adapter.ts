@@ -4,6 +4,7 @@ import type { Model } from "../models/model.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { RmsNorm } from "../nn/rms_norm.ts";
 import { copyInto } from "../ops/add.ts";
+import type { FusedPair } from "./fused_experts.ts";
 import type { LowRank } from "./low_rank.ts";
 
 /** A module that the adapter replaces as a whole (PEFT's modules_to_save). */
@@ -43,11 +44,10 @@ export class Adapter {
     readonly params: Record<string, Tensor>,
     readonly layers: readonly LowRank[],
     readonly saved: readonly SavedModule[],
+    /** @internal Tensors that PEFT lays out in another way. */
+    readonly fused: readonly FusedPair[],
     private readonly memory: readonly Tensor[],
   ) {
-    if (model.adapter !== undefined) {
-      throw new ConfigError("adapter: the model has one attached, dispose() it first or merge it", "adapter");
-    }
     model.adapter = this;
     this.on();
   }

@@ -1,12 +1,14 @@
 import { owned } from "../core/device.ts";
 import { ConfigError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
+import { disposeAll } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import { Linear } from "../nn/linear.ts";
 import { RmsNorm } from "../nn/rms_norm.ts";
 import { copyInto } from "../ops/add.ts";
 import { Adapter, type AdapterConfig, type SavedModule } from "./adapter.ts";
+import { fusedAdapters } from "./fused_experts.ts";
 import { LowRank } from "./low_rank.ts";
 import { findTargets, fromPattern } from "./targets.ts";
 
@@ -104,8 +106,16 @@ function attach(model: Model, options: AttachOptions, dora: boolean): Adapter {
 /** @internal Takes the memory of an adapter and attaches it; the content is the caller's to fill. */
 export function buildAdapter(model: Model, config: AdapterConfig): Adapter {
   checkConfig(config);
+  if (model.adapter !== undefined) {
+    throw new ConfigError("adapter: the model has one attached; dispose() it first", "adapter");
+  }
   const builder = new AdapterBuilder(model, config);
-  return builder.build();
+  try {
+    return builder.build();
+  } catch (error) {
+    builder.dispose();
+    throw error;
+  }
 }
 
 function checkConfig({ rank, alpha, dropout }: AdapterConfig): void {
@@ -133,7 +143,27 @@ class AdapterBuilder {
     const found = noTargets ? new Map<Linear, number[]>() : findTargets(model.parts.linears, config);
     const layers = [...found].map(([layer, parts]) => this.lowRank(layer, parts));
     const saved = config.modulesToSave.map((name) => this.savedModule(name));
-    return new Adapter(model, config, this.params, layers, saved, this.memory);
+    const fused =
+      config.targetParameters.length > 0 ? fusedAdapters(model, config) : { pairs: [], layers: [] };
+    for (const { path, a, b } of fused.pairs) {
+      this.params[`${path}.lora_A.weight`] = a;
+      this.params[`${path}.lora_B.weight`] = b;
+    }
+    this.memory.push(...fused.layers.map(({ parts }) => parts.b));
+    return new Adapter(
+      model,
+      config,
+      this.params,
+      [...layers, ...fused.layers],
+      saved,
+      fused.pairs,
+      this.memory,
+    );
+  }
+
+  /** Gives back what a failed build has taken. */
+  dispose(): void {
+    disposeAll(this.params, this.memory);
   }
 
   private lowRank(layer: Linear, targeted: readonly number[]): LowRank {
