@@ -1,0 +1,27 @@
+import { run } from "../core/run.ts";
+import { checkRange, type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
+
+export interface LionOptions extends OptimizerOptions {
+  /** Weights of the momentum in the direction of a step, and of its own decay. Default [0.9, 0.99]. */
+  betas?: readonly [number, number];
+}
+
+/**
+ * Lion (Chen et al. 2023, alg. 2): p ← p − lr·weightDecay·p − lr·sign(β₁·m + (1−β₁)·g). Defaults as in the authors' program:
+ * lr 1e-4, weightDecay 0.
+ */
+export function lion(options: LionOptions = {}): Optimizer {
+  const { lr = 1e-4, betas = [0.9, 0.99], weightDecay = 0, decay: filter } = options;
+  const [beta1, beta2] = betas;
+  checkRange("lion", { "betas[0]": beta1, "betas[1]": beta2 }, 1);
+  return optimizerOf({
+    name: "lion",
+    lr,
+    weightDecay,
+    decay: filter,
+    states: ["momentum"],
+    update: ({ grads, params, states: [momentum], masters }, { lr, decay, gradScale }) => {
+      run("lion", grads, params, momentum!, masters, gradScale, lr, beta1, beta2, decay);
+    },
+  });
+}

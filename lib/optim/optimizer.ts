@@ -1,0 +1,77 @@
+import { ConfigError } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { OptimizerRun } from "./optimizer_run.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** What every optimizer takes. */
+export interface OptimizerOptions {
+  /** Learning rate: a number, or a function of the number of updates already done. */
+  lr?: number | Schedule;
+  weightDecay?: number;
+  /** Which parameters `weightDecay` applies to. Default: all of them. */
+  decay?: (name: string, shape: readonly number[]) => boolean;
+}
+
+/** Parameters that take one kernel call, in lists side by side. */
+export interface UpdateLists {
+  grads: readonly Tensor[];
+  params: readonly Tensor[];
+  /** One list for each name in `Rule.states`. */
+  states: readonly (readonly Tensor[])[];
+  /** f32 copies of bf16 parameters; undefined where the parameter is f32 itself. */
+  masters: readonly (Tensor | undefined)[];
+}
+
+/** The numbers of one update. `step` counts from 1. */
+export interface UpdateNumbers {
+  lr: number;
+  decay: number;
+  step: number;
+  /** A device scalar that gradients are multiplied by; undefined: 1. */
+  gradScale: Tensor | undefined;
+}
+
+/** How an optimizer turns a gradient into a change: its settings, the names of its state, its kernel. */
+export interface Rule extends Required<Omit<OptimizerOptions, "decay">>, Pick<OptimizerOptions, "decay"> {
+  /** The public function's name. */
+  name: string;
+  /** f32 tensors of a parameter's shape, zero at the start. */
+  states: readonly string[];
+  update: (lists: UpdateLists, numbers: UpdateNumbers) => void;
+}
+
+/** Describes an optimizer. It holds no tensors: `init` does, once for each set of parameters. */
+export interface Optimizer {
+  readonly kind: "optimizer";
+  /** @internal */
+  readonly rule: Rule;
+  /** @internal Gradients are scaled down to this global norm. Infinity: never. */
+  readonly maxNorm: number;
+  /**
+   * Starts a run: state tensors for `params`, and f32 masters of those in bf16, filled from what they hold now.
+   *
+   * @throws ConfigError when there are no parameters, when two share memory or lie on different devices.
+   */
+  init: (params: Readonly<Record<string, Tensor>>) => OptimizerRun;
+}
+
+/** The optimizer that follows `rule`. */
+export function optimizerOf(rule: Rule, maxNorm = Number.POSITIVE_INFINITY): Optimizer {
+  if (typeof rule.lr === "number") checkRange(rule.name, { lr: rule.lr });
+  checkRange(rule.name, { weightDecay: rule.weightDecay });
+  return { kind: "optimizer", rule, maxNorm, init: (params) => new OptimizerRun(rule, maxNorm, params) };
+}
+
+/** Settings must be finite numbers from 0 up, and below `below`. */
+export function checkRange(
+  name: string,
+  settings: Record<string, number>,
+  below = Number.POSITIVE_INFINITY,
+): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (!(Number.isFinite(value) && value >= 0 && value < below)) {
+      const limit = Number.isFinite(below) ? ` and below ${below}` : "";
+      throw new ConfigError(`${name}: ${key} is ${value}, needed a finite number from 0 up${limit}`, key);
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import { owned } from "../core/device.ts";
+import { ConfigError, DisposedError, ShapeError } from "../core/errors.ts";
+import { run } from "../core/run.ts";
+import { scope } from "../core/scope.ts";
+import { disposeAll } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { checkFit, checkNames, checkParams } from "./checks.ts";
+import { type Group, groupOf, makeState, namesByDecay } from "./groups.ts";
+import { checkRange, type Rule } from "./optimizer.ts";
+
+type Tensors = Readonly<Record<string, Tensor>>;
+
+/** An optimizer at work on a set of parameters. Use `optimizer.init(params)`. */
+export class OptimizerRun {
+  #updates = 0;
+  #disposed = false;
+  readonly #params: Tensors;
+  readonly #state: Record<string, Tensor> = {};
+  readonly #groups: readonly Group[];
+
+  /** @internal */
+  constructor(
+    private readonly rule: Rule,
+    private readonly maxNorm: number,
+    params: Tensors,
+  ) {
+    checkParams(rule.name, params);
+    this.#params = { ...params };
+    const decays = namesByDecay(rule, this.#params);
+    const made = scope(() => makeState(rule, this.#params));
+    for (const [name, tensor] of Object.entries(made)) this.#state[name] = owned(tensor, name);
+    this.#groups = decays.map(([decay, names]) => groupOf(rule, names, decay, this.#params, this.#state));
+  }
+
+  /** Updates done so far. */
+  get updates(): number {
+    return this.#updates;
+  }
+
+  /**
+   * One update of all parameters, in place. `gradNorm` is the norm of all gradients together, before clipping, as a device
+   * scalar that the caller disposes; a NaN or infinity among the gradients shows in it. Gradients are left as they are.
+   *
+   * @throws ConfigError when `grads` has other names than the parameters, or the schedule gives no usable rate.
+   * @throws ShapeError, DTypeError for a gradient that isn't f32 of its parameter's shape.
+   */
+  step(grads: Tensors): { lr: number; gradNorm: Tensor } {
+    this.checkLive();
+    this.checkGrads(grads);
+    const { rule } = this;
+    const lr = typeof rule.lr === "function" ? rule.lr(this.#updates) : rule.lr;
+    checkRange(`${rule.name} after ${this.#updates} updates`, { lr });
+    const step = this.#updates + 1;
+    const gradNorm = scope(() => {
+      const { norm, scale } = this.norm(Object.keys(this.#params).map((name) => grads[name]!));
+      const gradScale = this.maxNorm === Number.POSITIVE_INFINITY ? undefined : scale;
+      for (const { names, decay, ...lists } of this.#groups) {
+        rule.update({ ...lists, grads: names.map((name) => grads[name]!) }, { lr, decay, step, gradScale });
+      }
+      return norm;
+    });
+    for (const param of Object.values(this.#params)) param.root.version++;
+    this.#updates = step;
+    return { lr, gradNorm };
+  }
+
+  /**
+   * The state tensors by name: `<state>.<parameter>` (`first` and `second` of adam, `momentum` of lion, `velocity` of sgd)
+   * and `master.<parameter>` for bf16 parameters. They are the run's own, not copies: later updates change them.
+   */
+  state(): Record<string, Tensor> {
+    this.checkLive();
+    return { ...this.#state };
+  }
+
+  /**
+   * Continues from a saved state: the numbers of `state()` and how many updates it had seen. The parameters themselves are
+   * the caller's to restore.
+   *
+   * @throws ConfigError when names are missing or unknown, ShapeError or DTypeError when one doesn't fit. Nothing is
+   * changed then.
+   */
+  load(saved: { updates: number; tensors: Readonly<Record<string, Tensor | Float32Array>> }): void {
+    this.checkLive();
+    const { updates, tensors } = saved;
+    if (!Number.isSafeInteger(updates) || updates < 0) {
+      throw new ConfigError(`load: updates is ${updates}, needed a whole number from 0 up`, "updates");
+    }
+    checkNames("load", "state tensors", tensors, this.#state);
+    for (const [name, mine] of Object.entries(this.#state)) checkSaved(name, tensors[name]!, mine);
+    for (const [name, mine] of Object.entries(this.#state)) {
+      const given = tensors[name]!;
+      if (given instanceof Float32Array) mine.write(given);
+      else run("add", given, undefined, mine, 1, 0);
+    }
+    this.#updates = updates;
+  }
+
+  /** Gives the state tensors back. The parameters stay. */
+  dispose(): void {
+    this.#disposed = true;
+    disposeAll(this.#state);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private norm(grads: readonly Tensor[]): { norm: Tensor; scale: Tensor } {
+    const { device } = grads[0]!;
+    const total = device.empty([1]);
+    const norm = device.empty([1]);
+    const scale = device.empty([1]);
+    run("sum_squares", grads, total);
+    run("clip_scale", total, norm, scale, this.maxNorm);
+    norm.label = "gradient norm";
+    return { norm, scale };
+  }
+
+  private checkLive(): void {
+    if (this.#disposed)
+      throw new DisposedError(`${this.rule.name}: the run was disposed, a live one was needed`);
+  }
+
+  private checkGrads(grads: Tensors): void {
+    checkNames(`${this.rule.name}.step`, "gradients", grads, this.#params);
+    for (const [name, param] of Object.entries(this.#params)) {
+      checkFit(`${this.rule.name}.step`, `the gradient of ${name}`, grads[name]!, param);
+    }
+  }
+}
+
+function checkSaved(name: string, given: Tensor | Float32Array, mine: Tensor): void {
+  if (!(given instanceof Float32Array)) checkFit("load", name, given, mine);
+  else if (given.length !== mine.size) {
+    throw new ShapeError(
+      `load: ${name} has ${given.length} numbers, ${mine.size} were needed (${mine})`,
+      "load",
+      [mine.toString()],
+    );
+  }
+}
