@@ -43,12 +43,6 @@ export class Gradients {
     }
   }
 
-  /** Starts the backward pass: `dy` is handed over. */
-  seed(y: Tensor, dy: Tensor): void {
-    keep(dy);
-    this.passing.set(y, dy);
-  }
-
   /** The gradient that arrived at `y`; the caller releases it. */
   take(y: Tensor): Tensor | undefined {
     const dy = this.passing.get(y);

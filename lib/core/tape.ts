@@ -130,7 +130,7 @@ export function valueAndGrad<N extends string>(
         );
       }
       if (tape.needs(loss)) {
-        gradients.seed(loss, keep(loss.device.full(loss.shape, 1, loss.dtype)));
+        gradients.give(loss, loss.device.full(loss.shape, 1, loss.dtype));
         tape.backward(gradients);
       }
       return loss.view(loss.shape); // a handle of its own: fn may have returned a parameter
@@ -170,9 +170,7 @@ export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor[]): Tenso
               const second = withRandomStreams(streams, () => on(again, fn));
               second.forEach((y, i) => {
                 const dy = dys[i];
-                if (dy === undefined) return;
-                dy.retain();
-                gradients.seed(y, dy);
+                if (dy !== undefined) gradients.give(y, dy);
               });
               again.backward(gradients);
             },

@@ -2,7 +2,9 @@ import type { Device } from "./device.ts";
 import { bytesOf, type DType, describe, dtypeCode, type SourceDType, sizeOf } from "./dtype.ts";
 import { DisposedError, ShapeError } from "./errors.ts";
 import { native } from "./native.ts";
+import { run } from "./run.ts";
 import { adopt } from "./scope.ts";
+import { record } from "./tape.ts";
 
 const dim = (shape: readonly number[], axis: number): number => shape[axis] ?? 1;
 
@@ -68,7 +70,10 @@ export class Tensor {
     return `${this.label || "tensor"} ${describe(this.shape, this.dtype)}`;
   }
 
-  /** Another tensor on the same memory: `shape`, starting `offset` elements in. It keeps the memory alive by itself. */
+  /**
+   * Another tensor on the same memory: `shape`, starting `offset` elements in. It keeps the memory alive by itself, and
+   * gradients flow through it.
+   */
   view(shape: readonly number[], offset = 0): Tensor {
     const size = sizeOf(shape);
     if (offset < 0 || offset + size > this.size || shape.length > 4) {
@@ -88,7 +93,19 @@ export class Tensor {
       dim(shape, 2),
       dim(shape, 3),
     );
-    return new Tensor(this.device, shape, this.dtype, id, this.root, this.offset + offset);
+    const view = new Tensor(this.device, shape, this.dtype, id, this.root, this.offset + offset);
+    record({
+      inputs: [this],
+      outputs: [view],
+      keeps: [],
+      backward: ([dy], gradients) => {
+        if (size === this.size) return gradients.give(this, dy!.view(this.shape));
+        const dx = this.device.full(this.shape, 0, this.dtype);
+        run("add", dy, undefined, dx.view(shape, offset), 1, 0);
+        gradients.give(this, dx);
+      },
+    });
+    return view;
   }
 
   /** Overwrites the content; `data` is copied at once. */

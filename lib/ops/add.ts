@@ -1,5 +1,6 @@
 import { ShapeError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
+import { scope } from "../core/scope.ts";
 import { record } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { check, type OpSpec } from "./spec.ts";
@@ -30,8 +31,11 @@ export function add(a: Tensor, b: Tensor, { alpha = 1, beta = 1 } = {}): Tensor 
   return y;
 }
 
+const scaleSpec: OpSpec = { ...spec, name: "scale", inputs: { x: "[...T, D] float" } };
+
 /** factor · x. */
 export function scale(x: Tensor, factor: number): Tensor {
+  check(scaleSpec, { x });
   const y = scaled(x, factor, true);
   record({
     inputs: [x],
@@ -51,9 +55,11 @@ export function weightedSum(terms: readonly { value: Tensor; weight: number }[])
       "weightedSum",
     );
   }
-  return rest.reduce(
-    (total, { value, weight }) => add(total, value, { beta: weight }),
-    scale(first.value, first.weight),
+  return scope(() =>
+    rest.reduce(
+      (total, { value, weight }) => add(total, value, { beta: weight }),
+      scale(first.value, first.weight),
+    ),
   );
 }
 

@@ -62,9 +62,8 @@ export function attention(
   const y = q.device.empty(q.shape, q.dtype);
   const lse = q.device.empty([T, heads]);
   run("attention", q, k, v, offsets, cache?.starts, cache?.lengths, y, lse, heads, kvHeads, scale, window);
-  if (cache !== undefined) return y;
   record({
-    inputs: [q, k, v],
+    inputs: cache === undefined ? [q, k, v] : [],
     outputs: [y],
     keeps: [q, k, v, y, lse, offsets],
     backward: ([dy], gradients) => {
@@ -78,5 +77,6 @@ export function attention(
       gradients.give(v, dv);
     },
   });
+  lse.dispose();
   return y;
 }

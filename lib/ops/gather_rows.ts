@@ -31,10 +31,13 @@ export function gatherRows(x: Tensor, rows: Tensor): Tensor {
 
 /** Writes x [T, D] into rows of `target` [V, D], in place: target[rows[i]] = x[i]. For caches; it carries no gradient. */
 export function scatterRows(x: Tensor, rows: Tensor, target: Tensor): void {
-  check(spec, { x: target, rows });
-  check(scatterSpec, { x, rows });
+  check(scatterSpec, { x, rows, target });
   run("scatter_rows", x, rows, target);
   target.root.version++;
 }
 
-const scatterSpec: OpSpec = { ...spec, name: "scatterRows", inputs: { x: "[T, D] float", rows: "[T] i32" } };
+const scatterSpec: OpSpec = {
+  ...spec,
+  name: "scatterRows",
+  inputs: { x: "[T, D] float", rows: "[T] i32", target: "[V, D] float" },
+};

@@ -43,5 +43,6 @@ export function tokenLogProb(x: Tensor, weight: Tensor, targets: Tensor): Tensor
       );
     },
   });
+  lse.dispose();
   return logprob;
 }

@@ -1,4 +1,5 @@
 import { run } from "../core/run.ts";
+import { scope } from "../core/scope.ts";
 import { record } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { check, type OpSpec } from "./spec.ts";
@@ -18,9 +19,8 @@ export const spec: OpSpec = {
  * heads of a query): then weight is [width].
  */
 export function rmsNorm(x: Tensor, weight: Tensor, { eps, width }: { eps: number; width?: number }): Tensor {
-  const { T = 0 } = check(
-    spec,
-    width === undefined ? { x, weight } : { x: x.view([x.size / width, width]), weight },
+  const { T = 0 } = scope(() =>
+    check(spec, { x: width === undefined ? x : x.view([x.size / width, width]), weight }),
   );
   const y = x.device.empty(x.shape, x.dtype);
   const rstd = x.device.empty([T]);
@@ -45,5 +45,6 @@ export function rmsNorm(x: Tensor, weight: Tensor, { eps, width }: { eps: number
       );
     },
   });
+  rstd.dispose();
   return y;
 }

@@ -1,3 +1,4 @@
+import { ShapeError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
 import { record } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -37,9 +38,16 @@ export function rotaryTable(positions: Tensor, invFreq: Tensor, scale = 1): Rota
   return { cos, sin };
 }
 
-/** Turns each of the `heads` heads of x [T, heads·hd] by its position. */
+/** Turns each of the `heads` heads of x [T, heads·hd] by its position. Throws ShapeError. */
 export function rotary(x: Tensor, { cos, sin }: RotaryTable, { heads }: { heads: number }): Tensor {
-  check(spec, { x, cos, sin });
+  const { HD = 0, P = 0 } = check(spec, { x, cos, sin });
+  if (HD !== heads * 2 * P) {
+    throw new ShapeError(
+      `rotary: x is ${x.toString()}, ${heads} heads of ${2 * P} (${cos.toString()}) make ${heads * 2 * P} columns`,
+      "rotary",
+      [x.toString(), cos.toString()],
+    );
+  }
   const y = x.device.empty(x.shape, x.dtype);
   run("rotary", x, cos, sin, y, heads, false);
   record({

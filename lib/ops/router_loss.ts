@@ -62,6 +62,7 @@ export function loadBalancingLoss(layers: readonly Routing[], convention: LoadBa
       });
     },
   });
+  slope.dispose();
   return loss;
 }
 

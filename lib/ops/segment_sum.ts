@@ -1,4 +1,5 @@
 import { run } from "../core/run.ts";
+import { scope } from "../core/scope.ts";
 import { record } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { check, type OpSpec } from "./spec.ts";
@@ -31,5 +32,5 @@ export function segmentSum(x: Tensor, offsets: Tensor): Tensor {
 
 /** The sum of all elements of x [T] f32, as a tensor [1]. */
 export function sum(x: Tensor): Tensor {
-  return segmentSum(x, x.device.tensor(Int32Array.of(0, x.size), [2]));
+  return scope(() => segmentSum(x, x.device.tensor(Int32Array.of(0, x.size), [2])));
 }

@@ -65,6 +65,7 @@ export function check(spec: OpSpec, operands: Operands): Axes {
       if (want.optional) continue;
       throw new ShapeError(`${spec.name}: ${name} was not given, ${text} was needed`, spec.name);
     }
+    void tensor.id; // throws DisposedError while no output is made yet
     if (want.dtype === "float" ? tensor.dtype === "i32" : tensor.dtype !== want.dtype) {
       throw new DTypeError(
         `${spec.name}: ${name} is ${tensor.dtype}, ${want.dtype === "float" ? "f32 or bf16" : want.dtype} was needed (${list(operands)})`,

@@ -10,10 +10,7 @@ namespace mixwright::cpu::MW_ISA {
 namespace {
 constexpr int64_t kRows = 32;
 
-template <class T>
-float sigmoid_of(T gate) {
-  return sigmoid(splat(widen(gate)))[0];
-}
+float sigmoid_of(float gate) { return sigmoid(splat(gate))[0]; }
 
 template <class T>
 void forward_row(const T* x, float s, T* y, int64_t D) {
@@ -41,7 +38,7 @@ void sigmoid_gate(Exec& exec, In x, In gate, Out y) {
       const auto* g = gate.data<decltype(gate_type)>();
       exec.parallel_range(T, kRows, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; t++) {
-          forward_row(x.data<E>() + t * D, sigmoid_of(g[t]), y.data<E>() + t * D, D);
+          forward_row(x.data<E>() + t * D, sigmoid_of(widen(g[t])), y.data<E>() + t * D, D);
         }
       });
     });
@@ -57,9 +54,9 @@ void sigmoid_gate_grad(Exec& exec, In dy, In x, In gate, Out dx, Out dgate) {
       auto* dg = dgate.data<decltype(gate_type)>();
       exec.parallel_range(T, kRows, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; t++) {
-          const float s = sigmoid_of(g[t]);
+          const float s = sigmoid_of(widen(g[t]));
           const float dot = backward_row(dy.data<E>() + t * D, x.data<E>() + t * D, s, dx.data<E>() + t * D, D);
-          narrow(dot * s * (1.0f - s), dg[t]);
+          narrow(dot * s * sigmoid_of(-widen(g[t])), dg[t]);  // 1 - s would cancel for a large gate
         }
       });
     });

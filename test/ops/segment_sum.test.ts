@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { DeviceError } from "../../lib/core/errors.ts";
+import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
+import { segmentSum, spec, sum } from "../../lib/ops/segment_sum.ts";
+import { checkOp, normal, type OpCase, opened } from "../support/check_op.ts";
+
+const segments = (title: string, offsets: number[]): OpCase => ({
+  title,
+  floats: (random) => ({ x: normal([offsets.at(-1)!], random) }),
+  ints: () => ({ offsets: { shape: [offsets.length], data: Int32Array.from(offsets) } }),
+});
+
+checkOp({
+  spec,
+  cases: [
+    segments("one element", [0, 1]),
+    segments("31 and 33, one empty between", [0, 31, 31, 64]),
+    segments("empty ones at both ends", [0, 0, 5000, 5000]),
+    segments("no elements", [0, 0, 0]),
+    segments("no segments", [0]),
+  ],
+  call: ({ x, offsets }) => segmentSum(x!, offsets!),
+  oracle: ({ x }, _, { offsets }) => [
+    Float64Array.from({ length: offsets!.length - 1 }, (_, d) =>
+      x!.subarray(offsets![d]!, offsets![d + 1]!).reduce((a, b) => a + b, 0),
+    ),
+  ],
+});
+
+test("sum: all elements, and a gradient of ones", async () => {
+  const dev = await opened();
+  const x = dev.tensor([1, 2, 3.5], [3]);
+  const { value, grads } = valueAndGrad({ x }, () => sum(x));
+  expect(await value.item()).toBe(6.5);
+  expect([...(await grads.x.data())]).toEqual([1, 1, 1]);
+  disposeAll(x, value, grads);
+});
+
+test("segmentSum: offsets that don't cover x poison the stream", async () => {
+  const dev = await opened();
+  const x = dev.full([3]);
+  for (const bad of [
+    [0, 2],
+    [1, 3],
+    [0, 2, 1, 3],
+  ]) {
+    const offsets = dev.tensor(Int32Array.from(bad), [bad.length]);
+    const y = segmentSum(x, offsets);
+    await expect(y.data()).rejects.toThrow(DeviceError);
+    dev.reset();
+    disposeAll(offsets, y);
+  }
+  x.dispose();
+});
