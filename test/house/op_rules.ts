@@ -65,7 +65,7 @@ export function tableFaults(root: string): string[] {
   ];
 }
 
-/** Kernels that a spec names and the table lacks; that two specs name; that nothing calls; op files without a test. */
+/** Kernels that a spec names and the table lacks; that two specs name; that nothing calls; op files without a twin. */
 export function stemFaults(root: string): string[] {
   const table = tableKernels(root);
   const claimedBy = new Map<string, string[]>();
@@ -73,8 +73,12 @@ export function stemFaults(root: string): string[] {
   for (const source of sourcesIn(root, "lib/ops")) {
     const specs = specKernels(source);
     if (specs.length === 0) continue;
-    const test = source.path.replace(/^lib\/(.*)\.ts$/, "test/$1.test.ts");
-    if (!existsSync(path.join(root, test))) faults.push(`${source.path} has no ${test}`);
+    for (const twin of [
+      source.path.replace(/^lib\/(.*)\.ts$/, "test/$1.test.ts"),
+      source.path.replace(/^lib\/(.*)\.ts$/, "bench/$1.bench.ts"),
+    ]) {
+      if (!existsSync(path.join(root, twin))) faults.push(`${source.path} has no ${twin}`);
+    }
     const kernels = new Set(specs.flat());
     for (const name of missingFrom([...kernels], table)) {
       faults.push(`${source.path} names the kernel ${name}, which is not in native/ops/table.h`);

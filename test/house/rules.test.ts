@@ -117,6 +117,7 @@ test("an op without its row, source, caller or test is found", () => {
     "lib/ops/plus.ts": op("add"),
     "lib/optim/sgd.ts": 'run("gone", x);',
     "test/ops/add.test.ts": "",
+    "bench/ops/add.bench.ts": "",
   });
   expect(tableFaults(root).sort()).toEqual([
     "cpu_sources is not in alphabetical order",
@@ -131,6 +132,7 @@ test("an op without its row, source, caller or test is found", () => {
   expect(stemFaults(root).sort()).toEqual([
     "add is claimed by the specs of lib/ops/add.ts and lib/ops/plus.ts",
     "lib/ops/add.ts names the kernel missing, which is not in native/ops/table.h",
+    "lib/ops/plus.ts has no bench/ops/plus.bench.ts",
     "lib/ops/plus.ts has no test/ops/plus.test.ts",
     "nothing in lib/ or bench/ calls the kernel scale",
   ]);
