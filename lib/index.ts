@@ -7,6 +7,8 @@ export * from "./core/errors.ts";
 export { keep, scope } from "./core/scope.ts";
 export { checkpoint, disposeAll, valueAndGrad, withoutGrad } from "./core/tape.ts";
 export type { Tensor } from "./core/tensor.ts";
+export { type GenerateBatchOptions, type GeneratedBatch, generateBatch } from "./generate/batch.ts";
+export { type FinishReason, type Generated, type GenerateOptions, generate } from "./generate/generate.ts";
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
