@@ -30,10 +30,7 @@ export async function loadModel(
     throw new ConfigError(`loadModel: unknown option "${key}", known are device and dtype`, key);
   if (dtype !== "f32" && dtype !== "bf16")
     throw new ConfigError(`loadModel: dtype "${dtype}", f32 or bf16 was needed`, "dtype");
-  const file = path.join(dir, "config.json");
-  const raw = parseJson(await readText(file), file);
-  if (!isObject(raw)) throw new FormatError(`loadModel: ${file} holds no JSON object`, file);
-  const model = buildModel(parseModelConfig(raw), device, dtype);
+  const model = buildModel(parseModelConfig(await readConfigFile(dir)), device, dtype);
   try {
     const files = await openTensors(dir);
     try {
@@ -47,6 +44,14 @@ export async function loadModel(
     throw error;
   }
   return model;
+}
+
+/** The object in a folder's config.json. Throws FormatError if there is none. */
+export async function readConfigFile(dir: string): Promise<Record<string, unknown>> {
+  const file = path.join(dir, "config.json");
+  const raw = parseJson(await readText(file), file);
+  if (!isObject(raw)) throw new FormatError(`loadModel: ${file} holds no JSON object`, file);
+  return raw;
 }
 
 async function readText(file: string): Promise<string> {
