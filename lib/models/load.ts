@@ -28,10 +28,7 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Mode
   const { device, dtype = "f32" } = options;
   if (dtype !== "f32" && dtype !== "bf16")
     throw new ConfigError(`loadModel: dtype "${dtype}", f32 or bf16 was needed`, "dtype");
-  const file = path.join(dir, "config.json");
-  const raw = parseJson(await readText(file), file);
-  if (!isObject(raw)) throw new FormatError(`loadModel: ${file} holds no JSON object`, file);
-  const model = buildModel(parseModelConfig(raw), device, dtype);
+  const model = buildModel(parseModelConfig(await readConfigFile(dir)), device, dtype);
   try {
     const files = await openTensors(dir);
     try {
@@ -45,6 +42,14 @@ export async function loadModel(dir: string, options: LoadOptions): Promise<Mode
     throw error;
   }
   return model;
+}
+
+/** The object in a folder's config.json. Throws FormatError if there is none. */
+export async function readConfigFile(dir: string): Promise<Record<string, unknown>> {
+  const file = path.join(dir, "config.json");
+  const raw = parseJson(await readText(file), file);
+  if (!isObject(raw)) throw new FormatError(`loadModel: ${file} holds no JSON object`, file);
+  return raw;
 }
 
 async function readText(file: string): Promise<string> {
