@@ -8,6 +8,7 @@ import { packageVersion } from "./versions.ts";
 const commands: Record<string, [summary: string, load: () => Promise<{ default: Command }>]> = {
   tokenize: ["turn a text file into a token file", () => import("./tokenize.ts")],
   pretrain: ["train a model on text, all its weights", () => import("./pretrain.ts")],
+  sft: ["train a model on examples, or an adapter for it", () => import("./sft.ts")],
   eval: ["measure how well a model predicts a text", () => import("./eval.ts")],
   generate: ["let a model go on from a prompt", () => import("./generate.ts")],
   chat: ["talk with a model", () => import("./chat.ts")],
