@@ -1,6 +1,6 @@
 import { type Device, device } from "../lib/core/device.ts";
 import { run } from "../lib/core/run.ts";
-import { scope } from "../lib/core/scope.ts";
+import type { Tensor } from "../lib/core/tensor.ts";
 import type { Cost } from "./workload.ts";
 
 /**
@@ -29,54 +29,70 @@ const patterns = {
   update: { arrays: 1, moves: 8, kernel: "stream_copy", operands: [0, 0] },
 } as const;
 
-async function bestSeconds(dev: Device, calls: number, enqueue: () => void): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let r = 0; r < 9; r++) {
-    const start = performance.now();
-    for (let i = 0; i < calls; i++) enqueue();
-    await dev.ready();
-    best = Math.min(best, (performance.now() - start) / 1000 / calls);
-  }
-  return best;
+/** Something to time: `amount` FLOP or bytes in `calls` calls. */
+interface Probe {
+  dev: Device;
+  calls: number;
+  amount: number;
+  enqueue: () => void;
+  best: number;
 }
 
-async function fmaPeak(dev: Device): Promise<number> {
+const probe = (dev: Device, calls: number, amount: number, enqueue: () => void): Probe => ({
+  dev,
+  calls,
+  amount: calls * amount,
+  enqueue,
+  best: 0,
+});
+
+async function seconds({ dev, calls, enqueue }: Probe): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < calls; i++) enqueue();
+  await dev.ready();
+  return (performance.now() - start) / 1000;
+}
+
+function fmaProbe(dev: Device): Probe {
   const y = dev.empty([64]);
   const flops = 4_800_000; // a multiple of 160, native/ops/ceiling.h
-  const seconds = await bestSeconds(dev, 2, () => run("fma_peak", y, flops));
-  y.dispose();
-  return (64 * flops) / seconds;
+  return probe(dev, 2, 64 * flops, () => run("fma_peak", y, flops));
 }
 
-async function bandwidth(dev: Device, pattern: Pattern, footprint: number): Promise<number> {
+/** `memory` is what all probes share: their arrays are laid end to end in it. */
+function bandwidthProbe(dev: Device, memory: Tensor, pattern: Pattern, footprint: number): Probe {
   const { arrays, moves, kernel, operands } = patterns[pattern];
   const n = Math.floor(footprint / arrays / 4);
-  const tensors = scope(() => [
-    ...Array.from({ length: arrays }, () => dev.full([n], 1)),
-    ...Array.from({ length: 3 - arrays }, () => undefined),
-    dev.empty([Math.ceil(n / 16384)]),
-  ]);
+  const tensors = [0, 1, 2].map((i) => (i < arrays ? memory.view([n], i * n) : undefined));
+  const sums = dev.empty([Math.ceil(n / 16384)]);
   const calls = Math.max(1, Math.round((32 * mebi) / footprint));
-  const seconds = await bestSeconds(dev, calls, () => run(kernel, ...operands.map((i) => tensors[i])));
-  for (const tensor of tensors) tensor?.dispose();
-  return (moves * n) / seconds;
+  return probe(dev, calls, moves * n, () => run(kernel, ...operands.map((i) => [...tensors, sums][i])));
 }
 
-/** Takes about four seconds. */
+/**
+ * Takes about five seconds. The best of several rounds counts, and a round asks every probe once: a neighbour who takes a
+ * processor for a second spoils no ceiling. `dev` is closed by the caller, which takes back the memory.
+ */
 export async function measureCeilings(dev: Device): Promise<Ceilings> {
-  const one = await device("cpu", { threads: 1 });
-  const fmaOneThread = await fmaPeak(one);
-  one.close();
-  const ceilings: Ceilings = {
+  using one = await device("cpu", { threads: 1 });
+  const names = Object.keys(patterns) as Pattern[];
+  const memory = dev.full([footprints.at(-1)! / 4], 1);
+  const fmaOneThread = fmaProbe(one);
+  const fma = fmaProbe(dev);
+  const streams = names.map((name) => footprints.map((bytes) => bandwidthProbe(dev, memory, name, bytes)));
+  for (let round = 0; round < 12; round++) {
+    for (const probe of [fmaOneThread, fma, ...streams.flat()]) {
+      await seconds(probe); // brings the arrays back into the caches that hold them
+      probe.best = Math.max(probe.best, probe.amount / (await seconds(probe)));
+    }
+  }
+  const rates = streams.map((probes) => probes.map(({ best }) => best));
+  return {
     threads: dev.stats().threads,
-    fma: await fmaPeak(dev),
-    fmaOneThread,
-    bandwidth: { copy: [], triad: [], read: [], update: [] },
+    fma: fma.best,
+    fmaOneThread: fmaOneThread.best,
+    bandwidth: Object.fromEntries(names.map((name, i) => [name, rates[i]])) as Ceilings["bandwidth"],
   };
-  for (const pattern of Object.keys(patterns) as Pattern[])
-    for (const footprint of footprints)
-      ceilings.bandwidth[pattern].push(await bandwidth(dev, pattern, footprint));
-  return ceilings;
 }
 
 /** The pattern that a pass can't beat: read alone where it hardly writes, else the faster of copy and triad. */

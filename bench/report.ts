@@ -46,7 +46,7 @@ const three = (x: number): string =>
 
 const columns: [title: string, width: number, cell: (row: Row) => string][] = [
   ["op", -20, (r) => r.op],
-  ["case", -39, (r) => r.case],
+  ["case", -42, (r) => r.case],
   ["dtype", -5, (r) => r.dtype],
   ["pass", -7, (r) => r.pass],
   ["ms", 8, (r) => three(r.medianMs)],

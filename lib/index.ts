@@ -1,18 +1,52 @@
 export type { Adapter } from "./adapters/adapter.ts";
 export { type AttachOptions, attachDora, attachLora } from "./adapters/attach.ts";
 export { mergeAdapter } from "./adapters/merge.ts";
+export { loadAdapter, saveAdapter } from "./adapters/peft_format.ts";
 export { type Device, type DeviceOptions, device } from "./core/device.ts";
 export * from "./core/errors.ts";
 export { keep, scope } from "./core/scope.ts";
 export { checkpoint, disposeAll, valueAndGrad, withoutGrad } from "./core/tape.ts";
 export type { Tensor } from "./core/tensor.ts";
+export { type Corpus, corpusOf, encodeDocuments, tokenizeDocuments } from "./data/corpus.ts";
+export { openCorpus } from "./data/open_corpus.ts";
+export {
+  type PackedOptions,
+  packedBatches,
+  type SequentialOptions,
+  sequentialBatches,
+} from "./data/packed_batches.ts";
+export { readTexts } from "./data/text_files.ts";
+export { openTokenFile, type TokenFile, type TokenFileInfo, writeTokenFile } from "./data/token_file.ts";
+export { type GenerateBatchOptions, type GeneratedBatch, generateBatch } from "./generate/batch.ts";
+export { type FinishReason, type Generated, type GenerateOptions, generate } from "./generate/generate.ts";
+
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
 export type { Model } from "./models/model.ts";
 export { saveModel } from "./models/save.ts";
 export { type UpcycleOptions, upcycle } from "./models/upcycle.ts";
+export { adam, adamw } from "./optim/adamw.ts";
+export { chain } from "./optim/chain.ts";
+export { clipByGlobalNorm } from "./optim/clip.ts";
+export { lion } from "./optim/lion.ts";
+export type { Optimizer } from "./optim/optimizer.ts";
 export * as schedule from "./optim/schedule.ts";
-export { packBatch, type TokenBatch } from "./text/token_batch.ts";
+export { sgd } from "./optim/sgd.ts";
+export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
+export {
+  type Example,
+  type ExampleOptions,
+  type Examples,
+  readExamples,
+  type SftRow,
+} from "./text/examples.ts";
+export { type BatchSource, packBatch, type TokenBatch } from "./text/token_batch.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+export type { TrainingData } from "./train/batch_source.ts";
+export type { CheckpointOptions } from "./train/checkpoint.ts";
+export { evaluateLoss, expertLoad } from "./train/evaluate.ts";
 export { type LanguageModelLossOptions, languageModelLoss, logProbs } from "./train/loss.ts";
+export type { StepMetrics } from "./train/metrics.ts";
+export { type PretrainOptions, pretrain } from "./train/pretrain.ts";
+export { type SftOptions, trainSft } from "./train/sft.ts";

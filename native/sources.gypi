@@ -27,6 +27,7 @@
       "native/ops/lion.cpu.cc",
       "native/ops/matmul.cpu.cc",
       "native/ops/random.cpu.cc",
+      "native/ops/require_finite.cpu.cc",
       "native/ops/rms_norm.cpu.cc",
       "native/ops/rotary.cpu.cc",
       "native/ops/router.cpu.cc",

@@ -7,7 +7,7 @@ const [E, D, F] = [8, 512, 512];
 
 export const cases: BenchCase[] = [
   {
-    title: `${3 * E} tensors, ${(3 * E * D * F) / 1e6} million parameters`,
+    title: `${3 * E} tensors, ${((3 * E * D * F) / 1e6).toFixed(1)} million parameters`,
     make: (o) => {
       const list = (dtype: DType, std: number) =>
         Array.from({ length: 3 * E }, () => o.normal([F, D], { dtype, std }));

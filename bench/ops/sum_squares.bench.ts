@@ -6,7 +6,7 @@ const [count, N] = [24, 512 * 512];
 
 export const cases: BenchCase[] = [
   {
-    title: `${count} tensors, ${(count * N) / 1e6} million elements`,
+    title: `${count} tensors, ${((count * N) / 1e6).toFixed(1)} million elements`,
     dtypes: ["f32"],
     make: (o) => {
       const grads = Array.from({ length: count }, () => o.normal([N]));

@@ -1,7 +1,7 @@
 // K in, N out, r rank, E experts (1 without)
 import { ConfigError } from "../core/errors.ts";
 import { keep, scope } from "../core/scope.ts";
-import { withoutGrad } from "../core/tape.ts";
+import { isTraining, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Linear, LinearAdapter } from "../nn/linear.ts";
 import { copyInto } from "../ops/add.ts";
@@ -43,7 +43,7 @@ export class LowRank implements LinearAdapter {
     const { a, b, magnitude, scaling } = this.parts;
     const bias = magnitude ? undefined : layer.bias;
     const base = layer.product(x, grouping, bias);
-    const dropped = dropout(x, this.parts.dropout);
+    const dropped = isTraining() ? dropout(x, this.parts.dropout) : x;
     const low = grouping ? groupedMatmul(dropped, a, grouping) : linear(dropped, a);
     const options = { alpha: scaling, onto: base };
     const v = grouping

@@ -173,6 +173,11 @@ export class Device {
     this.#fences = [];
   }
 
+  /** Checks the outputs of commands enqueued from now on, and fails at the first that isn't finite: debug mode `finite`. */
+  checkFinite(on: boolean): void {
+    native().setFinite(this.handle, on);
+  }
+
   /** Ends the stream. Its tensors can't be used any more. */
   close(): void {
     if (!this.#open) return;

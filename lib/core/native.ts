@@ -34,6 +34,7 @@ export interface Binding {
   readRaw(tensor: number): Promise<Uint8Array>;
   fence(device: number): Promise<void>;
   reset(device: number): void;
+  setFinite(device: number, on: boolean): void;
   setPath(device: number, path: string): void;
   setStep(device: number, step: number): void;
   stats(device: number): NativeStats;

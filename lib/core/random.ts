@@ -41,10 +41,10 @@ export class Random {
   }
 }
 
-/** The numbers 0 … n-1 in an order that `seed` decides (Fisher–Yates). */
-export function permutation(n: number, seed: number): Int32Array {
+/** The numbers 0 … n-1 in an order that `seed` decides, another one in each round (Fisher–Yates). */
+export function permutation(n: number, seed: number, round = 0): Int32Array {
   const order = Int32Array.from({ length: n }, (_, i) => i);
-  const random = new Random(seed);
+  const random = new Random(seed, round * n);
   for (let i = n - 1; i > 0; i--) {
     const j = random.below(i + 1);
     [order[i], order[j]] = [order[j]!, order[i]!];

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { FormatError } from "../core/errors.ts";
-import { kIoBytes, writeFileAtomically, writeFully } from "./atomic.ts";
+import { writeFileAtomically, writeFully } from "./atomic.ts";
+import { readAt } from "./read_at.ts";
 import {
   buildHeader,
   byteLength,
@@ -116,20 +117,4 @@ export async function writeSafetensors(
       await writeFully(handle, data);
     }
   });
-}
-
-async function readAt(
-  handle: FileHandle,
-  file: string,
-  position: number,
-  length: number,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(kIoBytes, length - done), position + done);
-    if (bytesRead === 0)
-      throw new FormatError(`${file}: ends at byte ${position + done}, while being read.`, file);
-    done += bytesRead;
-  }
-  return bytes;
 }

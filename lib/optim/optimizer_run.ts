@@ -39,7 +39,8 @@ export class OptimizerRun {
 
   /**
    * One update of all parameters, in place. `gradNorm` is the norm of all gradients together, before clipping, as a device
-   * scalar that the caller disposes; a NaN or infinity among the gradients shows in it. Gradients are left as they are.
+   * scalar that the caller disposes. A NaN or infinity among the gradients poisons the device before any parameter changes.
+   * Gradients are left as they are.
    *
    * @throws ConfigError when `grads` has other names than the parameters, or the schedule gives no usable rate.
    * @throws ShapeError, DTypeError for a gradient that isn't f32 of its parameter's shape.
@@ -113,6 +114,7 @@ export class OptimizerRun {
     const scale = device.empty([1]);
     run("sum_squares", grads, total);
     run("clip_scale", total, norm, scale, this.maxNorm);
+    device.at("gradient norm", () => run("require_finite", norm)); // fails before any parameter is touched
     norm.label = "gradient norm";
     return { norm, scale };
   }

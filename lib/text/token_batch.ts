@@ -10,6 +10,14 @@ export interface TokenBatch {
   offsets: Int32Array;
 }
 
+/**
+ * Batches by number. `batch(i)` depends on `i` alone, so that a resumed run reads what the first one would have; numbers
+ * run on for ever, a source starts over by itself.
+ */
+export interface BatchSource {
+  batch(index: number): TokenBatch | Promise<TokenBatch>;
+}
+
 /** The target that carries no loss. */
 export const IGNORED = -100;
 

@@ -166,6 +166,9 @@ Napi::Value fence(Info info) {
   return env.wait_for(device, "fence", nullptr, std::make_unique<Pending>(info.Env()));
 }
 
+// setFinite(device, on): whether commands enqueued from now on have their outputs checked.
+void set_finite(Info info) { Environment::of(info).device(info[0]).stream.check_outputs(info[1].ToBoolean()); }
+
 void reset(Info info) { Environment::of(info).device(info[0]).stream.reset(); }
 
 // setPath(device, string), setStep(device, number): where the commands that follow come from.
@@ -223,6 +226,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   put(env, exports, "readRaw", read_raw);
   put(env, exports, "fence", fence);
   put(env, exports, "reset", reset);
+  put(env, exports, "setFinite", set_finite);
   put(env, exports, "setPath", set_path);
   put(env, exports, "setStep", set_step);
   put(env, exports, "stats", stats);

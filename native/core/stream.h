@@ -57,6 +57,7 @@ class Stream {
   int64_t commands() const { return commands_; }
   double blocked_ms() const { return blocked_ms_; }
   const DebugModes& modes() const { return modes_; }
+  void check_outputs(bool on) { drain(); modes_.finite = on; }
 
  private:
   struct Command {

@@ -15,6 +15,7 @@
 #include "ops/lion.h"
 #include "ops/matmul.h"
 #include "ops/random.h"
+#include "ops/require_finite.h"
 #include "ops/rms_norm.h"
 #include "ops/rotary.h"
 #include "ops/router.h"
@@ -54,6 +55,7 @@
   X(matmul)                       \
   X(random_normal)                \
   X(random_uniform)               \
+  X(require_finite)               \
   X(rms_norm)                     \
   X(rms_norm_grad)                \
   X(rotary)                       \

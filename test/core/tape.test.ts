@@ -1,6 +1,6 @@
 import { afterAll, afterEach, expect, test } from "vitest";
 import { device } from "../../lib/core/device.ts";
-import { ConfigError, ShapeError } from "../../lib/core/errors.ts";
+import { ConfigError, OutOfMemoryError, ShapeError } from "../../lib/core/errors.ts";
 import { Random, withRandomStreams } from "../../lib/core/random.ts";
 import { checkpoint, disposeAll, needsGrad, record, valueAndGrad, withoutGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 afterAll(() => dev.close());
 
-const upload = (v: Values) => dev.tensor(Float32Array.from(v.data), v.shape);
+const upload = (v: Values, on = dev) => on.tensor(Float32Array.from(v.data), v.shape);
 const read = async (grads: Record<string, Tensor>) =>
   Object.fromEntries(
     await Promise.all(Object.entries(grads).map(async ([name, grad]) => [name, await grad.data()] as const)),
@@ -49,6 +49,7 @@ function mlp(x: Tensor, p: Block): Tensor {
 }
 
 function lossOf(p: Block, through: (x: Tensor, p: Block) => Tensor = mlp): Tensor {
+  const dev = p.embed.device;
   const x = gatherRows(p.embed, dev.tensor(tokens, [T]));
   const y = add(x, through(x, p));
   return sum(tokenLogProb(y, p.embed, dev.tensor(targets, [T])));
@@ -212,14 +213,25 @@ test("the loss may be a parameter itself", async () => {
   x.dispose();
 });
 
-test("one tensor in several places: nothing is written into a shared gradient", async () => {
+test("one gradient handed to two tensors: adding to one leaves the other alone", async () => {
+  const x = dev.tensor([1, -2], [2]);
+  const { value, grads } = valueAndGrad({ x }, () => {
+    const [a, b] = [scale(x, 2), scale(x, 3)];
+    const c = scale(a, 5);
+    return sum(add(add(a, b), c)); // a and b get the gradient of their sum; c then adds to a's
+  });
+  expect(await value.item()).toBe(-15);
+  expect([...(await grads.x.data())]).toEqual([15, 15]);
+  disposeAll(x, value, grads);
+});
+
+test("a tensor used twice by one op", async () => {
   const x = dev.tensor([1, -2], [2]);
   const { value, grads } = valueAndGrad({ x }, () => {
     const y = scale(x, 1);
     const z = add(y, y);
-    return sum(add(add(z, y), add(z, z, { alpha: 2 }), { beta: 0.5 }));
+    return sum(add(add(z, y), add(z, z, { alpha: 2 }), { beta: 0.5 })); // z = 2y; (z + y) + 3z/2 = 6y
   });
-  // z = 2y; (z + y) + (3z)/2 = 6y
   expect(await value.item()).toBe(-6);
   expect([...(await grads.x.data())]).toEqual([6, 6]);
   disposeAll(x, value, grads);
@@ -283,4 +295,28 @@ test("a gradient that throws half way leaves nothing alive", () => {
   ).toThrow("broken");
   expect(dev.stats().live).toBe(live);
   disposeAll(params);
+});
+
+test("out of memory at any point of the forward or backward pass leaves nothing alive", async () => {
+  let failures = 0;
+  for (let limit = 2048; ; limit += 256) {
+    const small = await device("cpu", { threads: 1, memoryLimitBytes: limit });
+    const params = Object.fromEntries(
+      Object.entries(block()).map(([name, v]) => [name, upload(v, small)]),
+    ) as Block;
+    const { live } = small.stats();
+    const recomputed = (x: Tensor, p: Block) => checkpoint([x], () => [mlp(x, p)])[0]!;
+    let done = true;
+    try {
+      disposeAll(valueAndGrad(params, () => lossOf(params, recomputed)));
+    } catch (error) {
+      expect(error).toBeInstanceOf(OutOfMemoryError);
+      failures++;
+      done = false;
+    }
+    expect(small.stats().live).toBe(live);
+    small.close();
+    if (done) break;
+  }
+  expect(failures).toBeGreaterThan(5);
 });

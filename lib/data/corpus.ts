@@ -1,0 +1,57 @@
+import type { Tokenizer } from "../text/tokenizer.ts";
+
+/** Tokenized documents by number. */
+export interface Corpus {
+  readonly documents: number;
+  /** Tokens of document `i`. */
+  length(i: number): number;
+  /** Ids of document `i`, or of its part from token `from` up to `to`. */
+  document(i: number, from?: number, to?: number): Int32Array | Promise<Int32Array>;
+}
+
+/** Texts that are encoded at once. */
+const kBatch = 256;
+
+/**
+ * Token ids of each text, as its tokenizer encodes it (with bos, where it adds one) and with eos at the end, where it has
+ * one. Encodes off the main thread and holds a few hundred texts at a time.
+ */
+export async function* encodeDocuments(
+  tokenizer: Tokenizer,
+  texts: AsyncIterable<string> | Iterable<string>,
+): AsyncGenerator<Int32Array, void, undefined> {
+  const { eosTokenId: eos } = tokenizer;
+  let batch: string[] = [];
+  const encode = async (): Promise<Int32Array[]> =>
+    (await tokenizer.encodeBatch(batch)).map((ids) =>
+      Int32Array.from(eos === undefined || ids.at(-1) === eos ? ids : [...ids, eos]),
+    );
+  for await (const text of texts) {
+    if (batch.push(text) < kBatch) continue;
+    yield* await encode();
+    batch = [];
+  }
+  if (batch.length > 0) yield* await encode();
+}
+
+/** The same, as a corpus in memory. */
+export async function tokenizeDocuments(
+  tokenizer: Tokenizer,
+  texts: AsyncIterable<string> | Iterable<string>,
+): Promise<Corpus> {
+  const documents: Int32Array[] = [];
+  for await (const ids of encodeDocuments(tokenizer, texts)) documents.push(ids);
+  return corpusOf(documents);
+}
+
+/** Documents of token ids as a corpus. */
+export function corpusOf(documents: readonly ArrayLike<number>[]): Corpus {
+  const ids = documents.map((document) =>
+    document instanceof Int32Array ? document : Int32Array.from(document),
+  );
+  return {
+    documents: ids.length,
+    length: (i) => ids[i]!.length,
+    document: (i, from, to) => ids[i]!.subarray(from, to),
+  };
+}

@@ -1,0 +1,134 @@
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { ConfigError, FormatError } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { writeFolderAtomically } from "../io/atomic.ts";
+import { isObject, parseJson } from "../io/json.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
+import type { OptimizerRun } from "../optim/optimizer_run.ts";
+
+/** Where and how often a run saves itself. */
+export interface CheckpointOptions {
+  dir: string;
+  /** Updates between two checkpoints. Default 0: only at the end, and when the run is aborted. */
+  every?: number;
+  /** Older checkpoints that stay. Default 2, the newest included. */
+  keep?: number;
+  /** Goes on from the newest checkpoint in `dir`, if there is one. Default false: a checkpoint there is an error. */
+  resume?: boolean;
+}
+
+/** Where a run stands, beside its tensors. */
+export interface RunState {
+  step: number;
+  tokens: number;
+  /** What the run was asked for: a checkpoint continues only the run it belongs to. */
+  fingerprint: Record<string, unknown>;
+}
+
+const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`;
+
+/** Steps with a whole checkpoint in `dir`, oldest first. Folders appear by a rename, so a half-written one has no such name. */
+export async function checkpointSteps(dir: string): Promise<number[]> {
+  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw error;
+  });
+  return names
+    .flatMap((name) => (/^step-\d{8}$/.test(name) ? [Number(name.slice(5))] : []))
+    .sort((a, b) => a - b);
+}
+
+/** Saves parameters and optimizer state, bit for bit, then removes what is too old. */
+export async function saveCheckpoint(
+  { dir, keep = 2 }: CheckpointOptions,
+  state: RunState,
+  params: Readonly<Record<string, Tensor>>,
+  optimizer: OptimizerRun,
+): Promise<void> {
+  const target = path.join(dir, folderName(state.step));
+  await writeFolderAtomically(target, async (temporary) => {
+    const tensors = [...entries("param.", params), ...entries("optimizer.", optimizer.state())];
+    await writeSafetensors(path.join(temporary, "state.safetensors"), tensors);
+    await writeFile(
+      path.join(temporary, "run.json"),
+      `${JSON.stringify({ ...state, updates: optimizer.updates }, null, 2)}\n`,
+    );
+  });
+  const steps = await checkpointSteps(dir);
+  for (const step of steps.slice(0, Math.max(0, steps.length - keep))) {
+    await rm(path.join(dir, folderName(step)), { recursive: true });
+  }
+  for (const name of await readdir(dir)) {
+    if (/^step-\d{8}\.tmp-/.test(name)) await rm(path.join(dir, name), { recursive: true });
+  }
+}
+
+const entries = (prefix: string, tensors: Readonly<Record<string, Tensor>>): TensorToWrite[] =>
+  Object.entries(tensors).map(([name, tensor]) => ({
+    name: prefix + name,
+    dtype: tensor.dtype === "bf16" ? "BF16" : "F32",
+    shape: tensor.shape,
+    bytes: () => tensor.bytesData(),
+  }));
+
+/**
+ * Continues from the newest checkpoint in `dir`: fills parameters and optimizer and returns where the run stood; undefined
+ * without one. Throws FormatError for a broken checkpoint, ConfigError for one of another run.
+ */
+export async function loadCheckpoint(
+  { dir }: CheckpointOptions,
+  fingerprint: Record<string, unknown>,
+  params: Readonly<Record<string, Tensor>>,
+  optimizer: OptimizerRun,
+): Promise<RunState | undefined> {
+  const step = (await checkpointSteps(dir)).at(-1);
+  if (step === undefined) return undefined;
+  const from = path.join(dir, folderName(step));
+  const file = path.join(from, "run.json");
+  const saved = parseJson(await readFile(file, "utf8"), file);
+  if (!isObject(saved) || typeof saved.updates !== "number" || !isObject(saved.fingerprint)) {
+    throw new FormatError(`resume: ${file} is no run state`, file);
+  }
+  for (const [key, value] of Object.entries(fingerprint)) {
+    const before = saved.fingerprint[key];
+    if (JSON.stringify(before) !== JSON.stringify(value)) {
+      throw new ConfigError(
+        `resume: ${from} belongs to a run with ${key} ${JSON.stringify(before)}, this one has ${JSON.stringify(value)}. Start in another folder`,
+        key,
+      );
+    }
+  }
+  const tensors = await openSafetensors(path.join(from, "state.safetensors"));
+  try {
+    const state: Record<string, Float32Array> = {};
+    for (const [name, entry] of tensors.tensors) {
+      const bytes = await tensors.read(name);
+      const param = name.startsWith("param.") ? params[name.slice("param.".length)] : undefined;
+      if (
+        param &&
+        entry.dtype === (param.dtype === "bf16" ? "BF16" : "F32") &&
+        String(entry.shape) === String(param.shape)
+      ) {
+        param.write(bytes, param.dtype);
+      } else if (name.startsWith("optimizer.")) {
+        state[name.slice("optimizer.".length)] = new Float32Array(
+          bytes.buffer,
+          bytes.byteOffset,
+          bytes.byteLength / 4,
+        );
+      } else {
+        throw new FormatError(
+          `resume: ${name} ${entry.dtype} [${entry.shape.join(", ")}] fits no parameter of this run`,
+          from,
+        );
+      }
+    }
+    const missing = Object.keys(params).find((name) => !tensors.tensors.has(`param.${name}`));
+    if (missing !== undefined) throw new FormatError(`resume: ${from} lacks ${missing}`, from);
+    optimizer.load({ updates: saved.updates, tensors: state });
+  } finally {
+    await tensors.close();
+  }
+  return saved as unknown as RunState;
+}

@@ -1,0 +1,209 @@
+import { ConfigError, DeviceError } from "../core/errors.ts";
+import { disposeAll } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Model } from "../models/model.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import type { OptimizerRun } from "../optim/optimizer_run.ts";
+import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
+import {
+  type CheckpointOptions,
+  checkpointSteps,
+  loadCheckpoint,
+  type RunState,
+  saveCheckpoint,
+} from "./checkpoint.ts";
+import { evaluateLoss, expertLoad } from "./evaluate.ts";
+import type { PendingMetrics, StepMetrics } from "./metrics.ts";
+import { type LossFunction, TrainStep } from "./step.ts";
+
+/** What every trainer takes. */
+export interface TrainOptions {
+  model: Model;
+  /** What trains. Default: all of the model's parameters. An adapter's: `adapter.params`. */
+  params?: Record<string, Tensor>;
+  optimizer: Optimizer;
+  /** Updates to do in all, those of a resumed checkpoint included. */
+  steps: number;
+  /** Batches that are added up for one update. Default 1. */
+  accumulationSteps?: number;
+  /** Decides dropout. Default 0. */
+  seed?: number;
+  checkpoint?: CheckpointOptions;
+  /** Mean loss on other batches, by name, every so many updates, and after the last. */
+  validation?: { every: number; sets: Readonly<Record<string, readonly TokenBatch[]>> };
+  /** Ends the run after the step that is running, and saves a checkpoint if `checkpoint` is given. */
+  signal?: AbortSignal;
+}
+
+interface LoopOptions extends TrainOptions {
+  /** The trainer's name, for messages. */
+  name: string;
+  source: BatchSource;
+  loss: LossFunction;
+  /** More of what makes a run this run: checked when it is resumed. */
+  fingerprint?: Record<string, unknown>;
+}
+
+/** The loop under every trainer: steps, metrics one step late, validation, checkpoints. */
+export async function* trainLoop(options: LoopOptions): AsyncGenerator<StepMetrics, void, void> {
+  const { name, model, params = model.params, steps, accumulationSteps = 1 } = options;
+  for (const [key, value] of Object.entries({ steps, accumulationSteps })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new ConfigError(`${name}: ${key} is ${value}, a whole number from 1 was needed`, key);
+  }
+  const optimizer = options.optimizer.init(params);
+  try {
+    yield* new Loop(options, params, optimizer, accumulationSteps).run();
+  } finally {
+    optimizer.dispose();
+    model.device.step = -1;
+  }
+}
+
+class Loop {
+  private readonly step: TrainStep;
+  private state: RunState;
+  private saved = 0;
+  private last = performance.now();
+  /** The batches of the steps that may still fail. */
+  private readonly recent = new Map<number, readonly TokenBatch[]>();
+
+  constructor(
+    private readonly options: LoopOptions,
+    private readonly params: Record<string, Tensor>,
+    private readonly optimizer: OptimizerRun,
+    private readonly parts: number,
+  ) {
+    const { model, loss, seed = 0, steps, fingerprint = {} } = options;
+    this.step = new TrainStep(model, params, loss, seed);
+    this.state = {
+      step: 0,
+      tokens: 0,
+      fingerprint: { trainer: options.name, steps, seed, accumulationSteps: parts, ...fingerprint },
+    };
+  }
+
+  async *run(): AsyncGenerator<StepMetrics, void, void> {
+    const { options } = this;
+    await this.start();
+    const first = this.state.step + 1;
+    this.saved = this.state.step;
+    let pending: PendingMetrics | undefined;
+    for (let step = first; step <= options.steps && !options.signal?.aborted; step++) {
+      const batches = await this.batchesOf(step);
+      this.recent.set(step, batches);
+      this.recent.delete(step - 2);
+      const before = pending;
+      pending = await this.guarded(() => this.step.run(step, batches, this.optimizer));
+      if (before) yield await this.finish(before);
+      const validates =
+        this.isDue(step, options.validation?.every) || (options.validation && step === options.steps);
+      const saves = this.isDue(step, options.checkpoint?.every);
+      if (!validates && !saves) continue;
+      const m = await this.finish(pending);
+      pending = undefined;
+      if (saves) await this.save();
+      yield validates ? { ...m, ...(await this.validate()) } : m;
+    }
+    const m = pending && (await this.finish(pending));
+    if (this.saved < this.state.step) await this.save();
+    if (m) yield m;
+  }
+
+  private isDue(step: number, every: number | undefined): boolean {
+    return every !== undefined && every > 0 && step % every === 0;
+  }
+
+  private async start(): Promise<void> {
+    const { checkpoint, name } = this.options;
+    if (!checkpoint) return;
+    if (checkpoint.resume) {
+      this.state =
+        (await loadCheckpoint(checkpoint, this.state.fingerprint, this.params, this.optimizer)) ?? this.state;
+    } else if ((await checkpointSteps(checkpoint.dir)).length > 0) {
+      throw new ConfigError(
+        `${name}: ${checkpoint.dir} holds checkpoints of an earlier run. Resume it, or take another folder`,
+        "checkpoint",
+      );
+    }
+  }
+
+  private async batchesOf(step: number): Promise<TokenBatch[]> {
+    const batches: TokenBatch[] = [];
+    for (let i = 0; i < this.parts; i++)
+      batches.push(await this.options.source.batch((step - 1) * this.parts + i));
+    return batches;
+  }
+
+  /** Waits for a step's scalars. */ private async finish({
+    step,
+    lr,
+    tokens,
+    scalars,
+  }: PendingMetrics): Promise<StepMetrics> {
+    const { loss = Number.NaN, gradNorm = Number.NaN, ...rest } = await this.guarded(() => scalars);
+    const now = performance.now();
+    const tokensPerSecond = (tokens * 1000) / (now - this.last);
+    this.last = now;
+    this.state = { ...this.state, step, tokens: this.state.tokens + tokens };
+    return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
+  }
+
+  private async save(): Promise<void> {
+    const { checkpoint } = this.options;
+    if (checkpoint) await saveCheckpoint(checkpoint, this.state, this.params, this.optimizer);
+    this.saved = this.state.step;
+    this.last = performance.now();
+  }
+
+  private async validate(): Promise<Pick<StepMetrics, "validation" | "expertLoad">> {
+    const { model, validation } = this.options;
+    const losses: Record<string, number> = {};
+    for (const [name, batches] of Object.entries(validation!.sets))
+      losses[name] = await evaluateLoss(model, batches);
+    const [first] = Object.values(validation!.sets);
+    const load = model.config.numExperts > 0 && first?.[0] ? await expertLoad(model, first[0]) : undefined;
+    this.last = performance.now();
+    return { validation: losses, ...(load && { expertLoad: load }) };
+  }
+
+  /**
+   * A failure on the device: the step is run again, each output checked, to say which module gave the first number that
+   * isn't finite. No parameter has changed since the last good step.
+   */
+  private async guarded<T>(work: () => T | Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof DeviceError) || error.op !== "require_finite") throw error;
+      const { name, model } = this.options;
+      model.device.reset();
+      const { step } = error;
+      const { op, path } = await this.firstBadOp(step);
+      throw new DeviceError(
+        `${name}: the loss or its gradient is not finite at step ${step}, first in ${op} at ${path}.` +
+          " The parameters are those before the step",
+        op,
+        path,
+        step,
+      );
+    }
+  }
+
+  private async firstBadOp(step: number): Promise<{ op: string; path: string }> {
+    const { device } = this.options.model;
+    device.checkFinite(true);
+    try {
+      const { totals, grads } = this.step.gradients(step, this.recent.get(step)!);
+      disposeAll(totals, grads);
+      await device.ready();
+      return { op: "the sum of squares", path: "gradient norm" };
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      device.reset();
+      return { op: error.op, path: error.path || "the loss" };
+    } finally {
+      device.checkFinite(false);
+    }
+  }
+}

@@ -1,0 +1,30 @@
+/** What a trainer yields after an update. Times and rates are of the wall clock; everything else is exact. */
+export interface StepMetrics {
+  /** Updates done, this one included: the first step is 1. */
+  step: number;
+  /** Mean loss over the targets of the step, router losses included, before the update. */
+  loss: number;
+  /** Learning rate of the update. */
+  lr: number;
+  /** Norm of all gradients together, before clipping. */
+  gradNorm: number;
+  tokensPerSecond: number;
+  /** Tokens seen since the first step. */
+  tokens: number;
+  /** Unweighted load-balancing loss, where it is trained. */
+  auxLoss?: number;
+  /** Unweighted router z-loss, where it is trained. */
+  zLoss?: number;
+  /** Mean loss on each validation set, at the steps where it was measured. */
+  validation?: Record<string, number>;
+  /** Share of routed tokens that each expert of each sparse layer took, where validation was measured. */
+  expertLoad?: number[][];
+}
+
+/** One step's numbers, on their way: the reads are enqueued with the step, so that waiting for them costs nothing. */
+export interface PendingMetrics {
+  step: number;
+  lr: number;
+  tokens: number;
+  scalars: Promise<Record<string, number>>;
+}

@@ -1,0 +1,89 @@
+import { withRandomStreams } from "../core/random.ts";
+import { keep, scope } from "../core/scope.ts";
+import { disposeAll, valueAndGrad, withoutGrad } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Model } from "../models/model.ts";
+import { add, scale } from "../ops/add.ts";
+import type { OptimizerRun } from "../optim/optimizer_run.ts";
+import { type TokenBatch, targetCount } from "../text/token_batch.ts";
+import type { LossParts } from "./loss.ts";
+import type { PendingMetrics } from "./metrics.ts";
+
+/** The loss of one part of a step's batch; `targets` are those of the whole step, to divide by. */
+export type LossFunction = (batch: TokenBatch, targets: number) => LossParts;
+
+type Tensors = Readonly<Record<string, Tensor>>;
+
+/** Random streams a step may draw. */
+const streamsPerStep = 2 ** 20;
+
+/**
+ * One training step (house.md §7): forward and backward over the parts of a batch, gradients added up, one update. The
+ * loss divides by the targets of all parts together, so that the way a batch is cut doesn't matter. Only scalars survive.
+ */
+export class TrainStep {
+  constructor(
+    private readonly model: Model,
+    private readonly params: Tensors,
+    private readonly loss: LossFunction,
+    private readonly seed: number,
+  ) {}
+
+  /** Enqueues step number `step`, counted from 1, and returns without waiting. */
+  run(step: number, batches: readonly TokenBatch[], optimizer: OptimizerRun): PendingMetrics {
+    this.model.device.step = step;
+    const { lr, ...scalars } = scope(() => {
+      const { totals, grads } = this.gradients(step, batches);
+      const update = optimizer.step(grads);
+      disposeAll(grads);
+      return { ...totals, ...update };
+    });
+    const tokens = batches.reduce((n, batch) => n + batch.tokens.length, 0);
+    return { step, lr, tokens, scalars: readAll(scalars) };
+  }
+
+  /** Forward and backward only: the gradients, and the loss with its parts, summed over `batches`. */
+  gradients(
+    step: number,
+    batches: readonly TokenBatch[],
+  ): { totals: Record<string, Tensor>; grads: Record<string, Tensor> } {
+    const targets = batches.reduce((n, batch) => n + targetCount(batch), 0);
+    const totals: Record<string, Tensor> = {};
+    const count = (name: string, value: Tensor): void => {
+      const before = totals[name];
+      totals[name] = before ? add(before, value) : value;
+      if (before) disposeAll(before, value);
+    };
+    let grads: Record<string, Tensor> | undefined;
+    withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
+      for (const batch of batches) {
+        const share = targetCount(batch) / targets;
+        const extras: [string, Tensor][] = [];
+        const pass = valueAndGrad(
+          this.params,
+          () => {
+            const { loss, auxLoss, zLoss } = this.loss(batch, targets);
+            for (const [name, value] of Object.entries({ auxLoss, zLoss })) {
+              if (value) extras.push([name, keep(withoutGrad(() => scale(value, share)))]);
+            }
+            return loss;
+          },
+          grads ? { into: grads } : {},
+        );
+        grads = pass.grads;
+        count("loss", pass.value);
+        for (const [name, value] of extras) count(name, value);
+      }
+    });
+    return { totals, grads: grads! };
+  }
+}
+
+function readAll(scalars: Tensors): Promise<Record<string, number>> {
+  const names = Object.keys(scalars);
+  const reads = Promise.all(names.map((name) => scalars[name]!.item()));
+  disposeAll(scalars); // the reads are enqueued: the memory may go
+  const values = reads.then((read) => Object.fromEntries(names.map((name, i) => [name, read[i]!])));
+  values.catch(() => undefined); // whoever waits for the step sees it
+  return values;
+}
