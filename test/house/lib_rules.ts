@@ -2,6 +2,9 @@ import path from "node:path";
 import ts from "typescript";
 import { nodesOf, parse, type Source, sourcesIn } from "./sources.ts";
 
+/** The files of core that know neither devices nor the engine: the data pipeline runs in plain workers. */
+const plain = ["core/errors", "core/nearest", "core/options", "core/random"];
+
 /**
  * Who may know whom in lib/ (house.md §2). A word names a folder, or one file of it; "npm" allows packages, "type x" types
  * of x alone. Node's own modules and the folder itself are always allowed.
@@ -10,9 +13,9 @@ const mayImport: Record<string, readonly string[]> = {
   core: [],
   ops: ["core"],
   nn: ["core", "ops"],
-  io: ["core/errors", "core/nearest", "npm", "type text"],
-  text: ["core/errors", "core/nearest", "npm", "io"],
-  data: ["core/errors", "npm", "text", "io"],
+  io: [...plain, "npm", "type text"],
+  text: [...plain, "npm", "io"],
+  data: [...plain, "npm", "text", "io"],
   models: ["core", "ops", "nn", "io", "text"],
   adapters: ["core", "ops", "nn", "io", "text", "models"],
   optim: ["core", "ops"],
@@ -116,16 +119,17 @@ export function cycleFaults(root: string): string[] {
   return faults;
 }
 
-/** Trainers that import one another. A trainer is a file of lib/train that exports an async generator. */
+/** Trainers that import one another. A trainer is a file whose `pretrain` or `train…` lib/index.ts exports. */
 export function trainerFaults(root: string): string[] {
-  const train = sourcesIn(root, "lib/train");
-  const trainers = new Set(
-    train.filter(({ text }) => /^export async function\s*\*/m.test(text)).map((source) => source.path),
-  );
-  return train
-    .filter((source) => trainers.has(source.path))
+  const index = sourcesIn(root, "lib").find((source) => source.path === "lib/index.ts")?.text ?? "";
+  const exported = index.matchAll(/^export \{([^}]*)\} from "\.\/(train\/\w+\.ts)";/gm);
+  const trainers = [...exported]
+    .filter(([, names]) => /\b(pretrain|train[A-Z]\w*)\b/.test(names!))
+    .map(([, , file]) => `lib/${file}`);
+  return sourcesIn(root, "lib/train")
+    .filter((source) => trainers.includes(source.path))
     .flatMap(importsOf)
-    .filter(({ to }) => trainers.has(to))
+    .filter(({ to }) => trainers.includes(to))
     .map(({ from, to }) => `${from} imports ${to}`);
 }
 

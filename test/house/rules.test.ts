@@ -51,8 +51,10 @@ test("circles of imports are found, circles of types are not", () => {
 
 test("a trainer that imports another is found", () => {
   const root = project({
-    "lib/train/sft.ts": 'import { step } from "./step.ts";\nexport async function* trainSft() {}',
-    "lib/train/dpo.ts": 'import { pack } from "./sft.ts";\nexport async function* trainDpo() {}',
+    "lib/index.ts":
+      'export { trainDpo } from "./train/dpo.ts";\nexport {\n  type SftOptions,\n  trainSft,\n} from "./train/sft.ts";',
+    "lib/train/sft.ts": 'import { step } from "./step.ts";',
+    "lib/train/dpo.ts": 'import { pack } from "./sft.ts";',
     "lib/train/step.ts": "export const step = 1;",
   });
   expect(trainerFaults(root)).toEqual(["lib/train/dpo.ts imports lib/train/sft.ts"]);
