@@ -52,6 +52,9 @@ export function randomize(
   const random = new Random(seed);
   for (const [name, tensor] of Object.entries(tensors)) {
     if (name.includes(part))
-      tensor.write(Float32Array.from({ length: tensor.size }, () => scale * random.normal()));
+      tensor.write(
+        Float32Array.from({ length: tensor.size }, () => scale * random.normal()),
+        "f32",
+      );
   }
 }
