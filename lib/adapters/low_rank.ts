@@ -1,7 +1,7 @@
 // K in, N out, r rank, E experts (1 without)
 import { ConfigError } from "../core/errors.ts";
 import { keep, scope } from "../core/scope.ts";
-import { withoutGrad } from "../core/tape.ts";
+import { isTraining, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Linear, LinearAdapter } from "../nn/linear.ts";
 import { copyInto } from "../ops/add.ts";
@@ -43,7 +43,7 @@ export class LowRank implements LinearAdapter {
     const { a, b, magnitude, scaling } = this.parts;
     const bias = magnitude ? undefined : layer.bias;
     const base = layer.product(x, grouping, bias);
-    const dropped = dropout(x, this.parts.dropout);
+    const dropped = isTraining() ? dropout(x, this.parts.dropout) : x;
     const low = grouping ? groupedMatmul(dropped, a, grouping) : linear(dropped, a);
     const options = { alpha: scaling, onto: base };
     const v = grouping
@@ -57,27 +57,23 @@ export class LowRank implements LinearAdapter {
   /** ‖W + s·B·A‖ by rows, [E, N]: computed once, until W, A or B changes. */
   norm(): Tensor {
     const { layer, parts } = this;
-    const weight = stacked(layer.weight);
     const version = layer.weight.root.version;
     const at = `${version} ${parts.a.root.version} ${parts.b.root.version}`;
     if (this.cached?.at !== at) {
-      withoutGrad(() => {
-        if (this.square?.at !== version) {
-          this.square?.value.dispose();
-          this.square = { at: version, value: keep(rowSumSquares(weight)) };
-        }
-        this.cached?.value.dispose();
-        this.cached = {
-          at,
-          value: keep(
-            scope(() =>
-              doraNorm(weight, this.square!.value, stacked(parts.a), stacked(parts.b), parts.scaling),
-            ),
-          ),
-        };
-      });
+      const value = withoutGrad(() =>
+        scope(() => {
+          const weight = stacked(layer.weight);
+          if (this.square?.at !== version) {
+            this.square?.value.dispose();
+            this.square = { at: version, value: keep(rowSumSquares(weight)) };
+          }
+          return doraNorm(weight, this.square.value, stacked(parts.a), stacked(parts.b), parts.scaling);
+        }),
+      );
+      this.cached?.value.dispose();
+      this.cached = { at, value: keep(value) };
     }
-    return this.cached!.value;
+    return this.cached.value;
   }
 
   /** Magnitudes as they are now: what DoRA starts from. */

@@ -7,7 +7,7 @@ import { type CheckpointFiles, openTensors } from "../io/checkpoint_files.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import type { Model } from "../models/model.ts";
-import type { Adapter } from "./adapter.ts";
+import type { Adapter, AdapterConfig } from "./adapter.ts";
 import { buildAdapter } from "./attach.ts";
 import { type FusedPair, fromOldPeft, fromPeft, toPeft } from "./fused_experts.ts";
 import { readPeftConfig, writePeftConfig } from "./peft_config.ts";
@@ -21,12 +21,10 @@ const formats: Readonly<Record<string, "f32" | "bf16" | "f16">> = { F32: "f32", 
  * another shape, ConfigError for settings this build doesn't have.
  */
 export async function loadAdapter(model: Model, dir: string): Promise<Adapter> {
-  const file = path.join(dir, "adapter_config.json");
-  const raw = parseJson(await readText(file), file);
-  if (!isObject(raw)) throw new FormatError(`loadAdapter: ${file} holds no JSON object`, file);
+  const { raw, config } = await readAdapterFile(dir);
   const files = await openTensors(dir, "adapter_model");
   try {
-    const adapter = buildAdapter(model, readPeftConfig(raw));
+    const adapter = buildAdapter(model, config);
     try {
       await fill(adapter, files, String(raw.peft_version ?? ""));
     } catch (error) {
@@ -37,6 +35,16 @@ export async function loadAdapter(model: Model, dir: string): Promise<Adapter> {
   } finally {
     await files.close();
   }
+}
+
+/** The object in a folder's adapter_config.json, and what it says. Throws as loadAdapter does. */
+export async function readAdapterFile(
+  dir: string,
+): Promise<{ raw: Record<string, unknown>; config: AdapterConfig }> {
+  const file = path.join(dir, "adapter_config.json");
+  const raw = parseJson(await readText(file), file);
+  if (!isObject(raw)) throw new FormatError(`loadAdapter: ${file} holds no JSON object`, file);
+  return { raw, config: readPeftConfig(raw) };
 }
 
 async function readText(file: string): Promise<string> {
@@ -66,19 +74,22 @@ async function fill(adapter: Adapter, files: CheckpointFiles, peftVersion: strin
     );
   }
   const fused = new Set(adapter.fused.flatMap(({ a, b }) => [a, b]));
-  for (const [key, tensor] of Object.entries(adapter.params)) {
-    if (fused.has(tensor)) continue;
-    const { dtype, shape } = files.tensors.get(prefix + key)!;
-    checkShape(key, shape, tensor.shape, files.dir);
-    const from = formats[dtype];
-    if (from === undefined)
-      throw new FormatError(
-        `loadAdapter: ${key} is stored as ${dtype}; F32, BF16 and F16 are read`,
-        files.dir,
-      );
-    tensor.write(await files.read(prefix + key), from);
-  }
+  const isMagnitude = ([key]: [string, Tensor]) => key.endsWith(".lora_magnitude_vector");
+  const entries = Object.entries(adapter.params).filter(([, tensor]) => !fused.has(tensor));
+  for (const [key, tensor] of entries.filter((entry) => !isMagnitude(entry))) await read(key, tensor, files);
   for (const pair of adapter.fused) await fillFused(pair, files, peftVersion);
+  adapter.resetMagnitudes(); // for experts beside the targets, which have none in the file
+  for (const [key, tensor] of entries.filter(isMagnitude)) await read(key, tensor, files);
+}
+
+async function read(key: string, tensor: Tensor, files: CheckpointFiles): Promise<void> {
+  const { dtype, shape } = files.tensors.get(prefix + key)!;
+  checkShape(key, shape, tensor.shape, files.dir);
+  const from = formats[dtype];
+  if (from === undefined) {
+    throw new FormatError(`loadAdapter: ${key} is stored as ${dtype}; F32, BF16 and F16 are read`, files.dir);
+  }
+  tensor.write(await files.read(prefix + key), from);
 }
 
 async function fillFused(pair: FusedPair, files: CheckpointFiles, peftVersion: string): Promise<void> {

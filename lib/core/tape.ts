@@ -75,16 +75,22 @@ class Tape {
 }
 
 let current: Tape | undefined;
+let differentiating = false;
 
-function on<T>(tape: Tape | undefined, fn: () => T): T {
-  const before = current;
+/** Runs `fn` on a tape, or on none. A recomputed part runs without one at first, and still counts as training. */
+function on<T>(tape: Tape | undefined, fn: () => T, training = tape !== undefined): T {
+  const before = { current, differentiating };
   current = tape;
+  differentiating = training;
   try {
     return fn();
   } finally {
-    current = before;
+    ({ current, differentiating } = before);
   }
 }
+
+/** Is this pass for a gradient? If not, nothing is dropped. */
+export const isTraining = (): boolean => differentiating;
 
 /** Does a gradient have to reach this tensor? */
 export const needsGrad = (tensor: Tensor | undefined): boolean =>
@@ -152,7 +158,7 @@ export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor[]): Tenso
   const tape = current;
   if (tape === undefined) return fn();
   const streams = randomStreamPosition();
-  const outputs = scope(() => on(undefined, fn));
+  const outputs = scope(() => on(undefined, fn, true));
   const wanted = inputs.filter((input) => tape.needs(input));
   // Parameters inside of fn count too, so the entry is kept even when no input needs a gradient.
   tape.add(

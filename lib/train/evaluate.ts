@@ -1,3 +1,4 @@
+import { ConfigError } from "../core/errors.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -17,6 +18,34 @@ export async function evaluateLoss(model: Model, batches: readonly TokenBatch[])
     targets += n;
   }
   return sum / targets;
+}
+
+/** How well a model predicts a text. */
+export interface TextEvaluation {
+  /** Mean cross-entropy a token, in nats. */
+  loss: number;
+  perplexity: number;
+  /** Comparable between tokenizers: all the loss there is, over the bytes of the text. */
+  bitsPerByte: number;
+  /** Tokens that were predicted. */
+  tokens: number;
+}
+
+/** Measures `batches`, whose documents are `bytes` of text. Throws ConfigError if there is nothing to predict. */
+export async function evaluateText(
+  model: Model,
+  batches: readonly TokenBatch[],
+  bytes: number,
+): Promise<TextEvaluation> {
+  const tokens = batches.reduce((sum, batch) => sum + targetCount(batch), 0);
+  if (tokens === 0 || bytes === 0) {
+    throw new ConfigError(
+      `evaluateText: ${bytes} bytes of text with ${tokens} tokens to predict, at least one of each was needed`,
+      "data",
+    );
+  }
+  const loss = await evaluateLoss(model, batches);
+  return { loss, perplexity: Math.exp(loss), bitsPerByte: (loss * tokens) / Math.LN2 / bytes, tokens };
 }
 
 async function disposed(scalar: Tensor): Promise<number> {

@@ -1,0 +1,171 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { type Command as Commander, Option } from "commander";
+import { parse as parseYaml, YAMLError } from "yaml";
+import { z } from "zod";
+import { nearest } from "../core/nearest.ts";
+import { isObject } from "../io/json.ts";
+
+/** A command line that can't be run as it stands: exit code 2. */
+export class UsageError extends Error {}
+
+type Shape = Record<string, z.ZodType>;
+type Settings = Record<string, unknown>;
+
+/** One command: its options are a zod object, from which flags, help and the keys of a config file are made. */
+export interface Command<S extends Shape = Shape> {
+  /** The key that may be given without its flag. */
+  argument?: string;
+  options: z.ZodObject<S>;
+  /** Settings below the flags and the config file: those of a run that is resumed. */
+  earlier?(given: Settings): Promise<{ from: string; settings: Settings } | undefined>;
+  run(options: z.output<z.ZodObject<S>>): Promise<void>;
+}
+
+/** Types a command by its own options, and gives it `--json`. */
+export function command<S extends Shape>(spec: Command<S & JsonOption>): Command {
+  return spec as unknown as Command;
+}
+
+/** What every command takes. */
+export const jsonOption = {
+  json: z.boolean().default(false).describe("print one JSON object a line, and nothing else, on stdout"),
+};
+type JsonOption = typeof jsonOption;
+
+/** A path, made absolute: what a run writes down must hold wherever it is resumed from. */
+export const filePath = () =>
+  z
+    .string()
+    .min(1)
+    .overwrite((text) => path.resolve(text))
+    .meta({ path: true });
+
+export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const camel = (key: string): string =>
+  key.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+const flag = (key: string): string => `--${kebab(key)}`;
+
+/** Adds the flags of a command to commander's. */
+export function addFlags(to: Commander, { options, argument }: Command): void {
+  if (argument) to.argument(`[${kebab(argument)}]`, options.shape[argument]!.description);
+  for (const [key, schema] of Object.entries(options.shape)) {
+    to.addOption(new Option(`${flag(key)}${placeholder(schema)}`, help(schema)));
+    if (isOnByDefault(schema)) to.addOption(new Option(`--no-${kebab(key)}`, `not: ${schema.description}`));
+  }
+  to.option("--config <path>", "YAML file with the same keys; flags win");
+}
+
+const isOnByDefault = (schema: z.ZodType): boolean =>
+  schema instanceof z.ZodDefault && schema.def.defaultValue === true;
+
+function placeholder(schema: z.ZodType): string {
+  const base = baseOf(schema);
+  if (base instanceof z.ZodBoolean) return "";
+  if (base instanceof z.ZodArray) return " <text...>";
+  if (base instanceof z.ZodEnum) return ` <${base.options.join("|")}>`;
+  if (base instanceof z.ZodNumber) return " <number>";
+  return base.meta()?.path ? " <path>" : " <text>";
+}
+
+function help(schema: z.ZodType): string {
+  const { description = "" } = schema;
+  if (schema instanceof z.ZodDefault && schema.def.defaultValue !== false)
+    return `${description} (default ${schema.def.defaultValue})`;
+  return schema.isOptional() ? description : `${description} (needed)`;
+}
+
+/** The schema without what wraps it: optional, default. */
+function baseOf(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodDefault
+    ? baseOf(schema.unwrap() as z.ZodType)
+    : schema;
+}
+
+/**
+ * All settings of a command: flags, then the config file, then an earlier run's. Throws UsageError, naming the flag or the
+ * key of the file, for what is unknown, missing or of the wrong type.
+ */
+export async function readSettings(
+  name: string,
+  spec: Command,
+  given: { flags: Settings; argument: string | undefined },
+): Promise<Settings> {
+  const { config, ...rest } = given.flags;
+  const flags = Object.fromEntries(
+    Object.entries(rest).map(([key, value]) => [key, fromText(spec.options.shape[key]!, value)]),
+  );
+  if (given.argument !== undefined) flags[spec.argument!] = given.argument;
+  const file = config === undefined ? {} : await readConfig(String(config), Object.keys(spec.options.shape));
+  const above = { ...file, ...flags };
+  const earlier = await spec.earlier?.(above);
+  const result = spec.options.safeParse({ ...earlier?.settings, ...above });
+  if (result.success) return result.data;
+  const nameOf = (key: string): string => {
+    if (key in flags) return flag(key);
+    if (key in file) return `${config}: ${kebab(key)}`;
+    return earlier && key in earlier.settings ? `${earlier.from}: ${key}` : flag(key);
+  };
+  const missing = result.error.issues.flatMap(({ input, path }) =>
+    input === undefined ? path.map(String) : [],
+  );
+  throw new UsageError(
+    missing.length > 0
+      ? `${name}: ${missing.map(flag).join(", ")} needed and not given. See mixwright ${name} --help`
+      : `${name}: ${result.error.issues.map((issue) => wording(issue, nameOf, spec)).join("; ")}`,
+  );
+}
+
+/** A flag's text as the type its schema wants, where it can be read as that. */
+function fromText(schema: z.ZodType, value: unknown): unknown {
+  const number = baseOf(schema) instanceof z.ZodNumber && typeof value === "string" && value.trim() !== "";
+  return number && Number.isFinite(Number(value)) ? Number(value) : value;
+}
+
+async function readConfig(file: string, known: readonly string[]): Promise<Settings> {
+  let content: unknown;
+  try {
+    content = parseYaml(await readFile(file, "utf8")) ?? {};
+  } catch (error) {
+    const reason = error instanceof YAMLError ? error.message.split("\n")[0] : (error as Error).message;
+    throw new UsageError(`--config ${file}: ${reason}`);
+  }
+  if (!isObject(content)) throw new UsageError(`--config ${file}: keys with values were needed`);
+  const settings: Settings = {};
+  for (const [written, value] of Object.entries(content)) {
+    const key = camel(written);
+    if (!known.includes(key)) {
+      const meant = nearest(written, known);
+      throw new UsageError(
+        `--config ${file}: unknown key "${written}"${meant ? `, is it ${kebab(meant)}?` : ""} Known are ${known.map(kebab).join(", ")}`,
+      );
+    }
+    if (key in settings) throw new UsageError(`--config ${file}: ${kebab(key)} stands twice`);
+    settings[key] = value;
+  }
+  return settings;
+}
+
+function wording(issue: z.core.$ZodIssue, nameOf: (key: string) => string, spec: Command): string {
+  const key = String(issue.path[0] ?? (issue.code === "unrecognized_keys" ? issue.keys[0] : ""));
+  const schema = spec.options.shape[key];
+  if (!schema) return `${nameOf(key)} is a setting this command doesn't have`;
+  return `${nameOf(key)} is ${JSON.stringify(issue.input)}, ${wanted(issue, schema)} was needed`;
+}
+
+function wanted(issue: z.core.$ZodIssue, schema: z.ZodType): string {
+  const base = baseOf(schema);
+  switch (issue.code) {
+    case "too_small":
+      if (issue.origin === "string") return "some text";
+      return `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`;
+    case "too_big":
+      return `${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
+    case "invalid_value":
+      return `one of ${issue.values.join(", ")}`;
+    default:
+      if (base instanceof z.ZodNumber) return base.format === "safeint" ? "a whole number" : "a number";
+      if (base instanceof z.ZodBoolean) return "true or false";
+      return base instanceof z.ZodArray ? "a list of texts" : "a text";
+  }
+}

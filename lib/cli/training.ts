@@ -1,0 +1,114 @@
+import path from "node:path";
+import { z } from "zod";
+import { type Device, loadTokenizer, type StepMetrics, type TokenBatch, type Tokenizer } from "../index.ts";
+import type { TrainOptions } from "../train/loop.ts";
+import { checkRunFolder, openRunFolder, readRunRecord } from "../train/run_folder.ts";
+import { dtypeOption, openDevice, threadsOption } from "./device.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { optimizerFrom, optimizerOptions } from "./optimizer_options.ts";
+import { type Command, filePath, jsonOption } from "./options.ts";
+import { note } from "./output.ts";
+import { showProgress } from "./progress.ts";
+import { versions } from "./versions.ts";
+
+/** What every trainer takes. */
+export const trainingOptions = {
+  out: filePath().describe("folder of the run: result, metrics.jsonl, checkpoints, run.json"),
+  steps: z.int().min(1).describe("updates to do in all"),
+  batchTokens: z.int().min(1).default(4096).describe("tokens of a batch"),
+  seed: z.int().min(0).default(0).describe("decides order of data, dropout, initial weights"),
+  checkpointEvery: z.int().min(0).default(500).describe("updates between checkpoints; 0: at the end only"),
+  resume: z
+    .boolean()
+    .default(false)
+    .describe("go on with the run in --out; its settings need not be given again"),
+  accumulationSteps: z.int().min(1).default(1).describe("batches for one update"),
+  recompute: z
+    .boolean()
+    .default(false)
+    .describe("run layers again in the backward pass: less memory, more time"),
+  validation: filePath().optional().describe("file like --data, to measure the loss on"),
+  validateEvery: z.int().min(1).optional().describe("updates between validations; default: at the end only"),
+  ...optimizerOptions,
+  ...dtypeOption,
+  ...threadsOption,
+  ...jsonOption,
+};
+type Options = z.output<z.ZodObject<typeof trainingOptions>> & { model: string };
+
+/** Settings that may differ when a run goes on: they don't change what it computes. */
+const kFree = ["checkpointEvery", "recompute", "threads", "validateEvery", "validation"];
+/** Settings that say how to call, not what to do. */
+const kUnrecorded = ["json", "out", "resume"];
+
+/** A resumed run has the settings it was started with. */
+export const earlierSettings: Command["earlier"] = async ({ resume, out }) => {
+  if (resume !== true || typeof out !== "string") return undefined;
+  const record = await readRunRecord(path.resolve(out));
+  return record && { from: path.join(out, "run.json"), settings: record.settings };
+};
+
+/** What a trainer is given. */
+export interface Context {
+  device: Device;
+  tokenizer: Tokenizer;
+  /** Options that all trainers take. */
+  loop: Omit<TrainOptions, "model">;
+}
+
+/** What a trainer gives: its steps, and what to do with the result. */
+export interface Run {
+  steps: AsyncIterable<StepMetrics>;
+  save: () => Promise<void>;
+}
+
+/**
+ * A run from its folder to its result. The first Ctrl-C ends it after the running step, with a checkpoint and exit code 130.
+ */
+export async function train(
+  name: string,
+  options: Options,
+  begin: (context: Context) => Promise<Run>,
+): Promise<void> {
+  const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
+  await checkRunFolder(name, out, options.resume);
+  const optimizer = optimizerFrom(options);
+  const tokenizer = await loadTokenizer(options.model);
+  using device = await openDevice(options.threads);
+  const interrupt = onInterrupt("Stopping after this step. Once more to stop at once.");
+  const { signal } = interrupt;
+  const checkpoint = { dir: path.join(out, "checkpoints"), every, resume: true };
+  const loop = { optimizer, steps, seed, accumulationSteps, checkpoint, signal };
+  const run = await begin({ device, tokenizer, loop });
+  const settings = Object.fromEntries(Object.entries(options).filter(([key]) => !kUnrecorded.includes(key)));
+  const folder = await openRunFolder(out, { command: name, settings, versions: versions() }, kFree);
+  const progress = showProgress(steps, options.json);
+  let ended = 0;
+  try {
+    for await (const m of run.steps) {
+      folder.log(m);
+      progress.step(m);
+      ended = m.step;
+    }
+  } finally {
+    progress.end();
+    folder.close();
+    interrupt.end();
+  }
+  if (signal.aborted && ended < steps) {
+    note(`Stopped after step ${ended} of ${steps}. Go on: mixwright ${name} --resume --out ${out}`);
+    process.exitCode = 130;
+    return;
+  }
+  await run.save();
+  if (!options.json) process.stdout.write(`saved in ${out}\n`);
+}
+
+/** The trainers' option for `--validation`, whose batches `read` makes. */
+export async function validationOf(
+  { validation: file, validateEvery, steps }: Options,
+  read: (file: string) => Promise<TokenBatch[]>,
+): Promise<Pick<TrainOptions, "validation">> {
+  if (file === undefined) return {};
+  return { validation: { every: validateEvery ?? steps, sets: { validation: await read(file) } } };
+}

@@ -1,0 +1,120 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { ConfigError, FormatError } from "../core/errors.ts";
+import { writeFileAtomically } from "../io/atomic.ts";
+import { namesIn, requireFreshFolder } from "../io/fresh_folder.ts";
+import { isObject, parseJson } from "../io/json.ts";
+import { type JsonlWriter, openJsonlWriter } from "../io/jsonl.ts";
+import { checkpointSteps } from "./checkpoint.ts";
+import type { StepMetrics } from "./metrics.ts";
+
+/** What a run is: written to run.json. */
+export interface RunRecord {
+  command: string;
+  settings: Readonly<Record<string, unknown>>;
+  versions: Readonly<Record<string, string>>;
+}
+
+/** An open folder of a run: `run.json`, `metrics.jsonl`, `checkpoints/`, and in the end what was trained. */
+export interface RunFolder {
+  dir: string;
+  checkpoints: string;
+  /** Appends a line to metrics.jsonl. */
+  log(metrics: StepMetrics): void;
+  close(): void;
+}
+
+const recordFile = (dir: string): string => path.join(dir, "run.json");
+
+/** What run.json says; undefined without one. Throws FormatError for one that is broken. */
+export async function readRunRecord(dir: string): Promise<RunRecord | undefined> {
+  const file = recordFile(dir);
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+  if (text === undefined) return undefined;
+  const record = parseJson(text, file);
+  if (!isObject(record) || !isObject(record.settings) || typeof record.command !== "string")
+    throw new FormatError(`resume: ${file} is no record of a run`, file);
+  return record as unknown as RunRecord;
+}
+
+/**
+ * Throws ConfigError unless a run can begin in `dir`, or with `resume` go on there. A run.json alone is no run: it failed
+ * before its first step.
+ */
+export async function checkRunFolder(command: string, dir: string, resume: boolean): Promise<void> {
+  const names = await namesIn(dir);
+  if (names.every((name) => name === "run.json")) return;
+  if (!names.includes("run.json")) return requireFreshFolder(command, dir);
+  if (resume) return;
+  throw new ConfigError(
+    `${command}: ${dir} holds an earlier run. Go on with it by --resume, or take another folder`,
+    "out",
+  );
+}
+
+/**
+ * Begins a run in a folder that checkRunFolder accepts, or goes on with the one that is there: lines of metrics.jsonl after
+ * the newest checkpoint's step are cut off. Throws ConfigError for settings that differ from the first start's, other than
+ * those named in `free`.
+ */
+export async function openRunFolder(
+  dir: string,
+  record: RunRecord,
+  free: readonly string[],
+): Promise<RunFolder> {
+  const before = await readRunRecord(dir);
+  const checkpoints = path.join(dir, "checkpoints");
+  const metricsFile = path.join(dir, "metrics.jsonl");
+  const [step = 0] = (await checkpointSteps(checkpoints)).slice(-1);
+  if (before) {
+    if ((await namesIn(dir)).length > 1) checkSame(dir, before, record, free);
+    await cutMetrics(metricsFile, step);
+  }
+  await writeFileAtomically(recordFile(dir), async (handle) => {
+    await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`);
+  });
+  let metrics: JsonlWriter | undefined;
+  return {
+    dir,
+    checkpoints,
+    log: (m) => {
+      metrics ??= openJsonlWriter(metricsFile);
+      metrics.append(m);
+    },
+    close: () => metrics?.close(),
+  };
+}
+
+function checkSame(dir: string, before: RunRecord, now: RunRecord, free: readonly string[]): void {
+  if (before.command !== now.command) {
+    throw new ConfigError(
+      `${now.command}: ${dir} holds a run of ${before.command}. Take another folder`,
+      "out",
+    );
+  }
+  for (const key of Object.keys({ ...before.settings, ...now.settings })) {
+    const [was, is] = [before, now].map(({ settings }) => JSON.stringify(settings[key] ?? null));
+    if (was === is || free.includes(key)) continue;
+    throw new ConfigError(
+      `${now.command}: ${key} is ${is}, the run in ${dir} was started with ${was}. Take another folder`,
+      key,
+    );
+  }
+}
+
+/** Keeps the lines up to `step`: those of a run that was killed may go further than its checkpoint, and end in half a line. */
+async function cutMetrics(file: string, step: number): Promise<void> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+  if (text === undefined) return;
+  const whole = text.split("\n").slice(0, -1);
+  const kept = whole.filter((line) => (JSON.parse(line) as StepMetrics).step <= step);
+  await writeFileAtomically(file, async (handle) => {
+    await handle.writeFile(kept.map((line) => `${line}\n`).join(""));
+  });
+}
