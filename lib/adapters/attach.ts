@@ -29,7 +29,7 @@ export interface AttachOptions {
   /** Ranks and alphas of single modules; a key matches a module path or its end after a dot. */
   rankPattern?: Readonly<Record<string, number>>;
   alphaPattern?: Readonly<Record<string, number>>;
-  /** Modules trained as a whole beside the low-rank parts, such as lm_head. */
+  /** Modules trained as a whole beside the low-rank parts: all whose path ends so. "lm_head"; "model.norm" for the last norm. */
   modulesToSave?: readonly string[];
   /** Decides the initial A. Default 0. */
   seed?: number;
@@ -145,7 +145,7 @@ class AdapterBuilder {
     const noTargets = config.targets.length === 0 && config.targetParameters.length > 0;
     const found = noTargets ? new Map<Linear, number[]>() : findTargets(model.parts.linears, config);
     const layers = [...found].map(([layer, parts]) => this.lowRank(layer, parts));
-    const saved = config.modulesToSave.map((name) => this.savedModule(name));
+    const saved = this.savedModules();
     const fused =
       config.targetParameters.length > 0 ? fusedAdapters(model, config) : { pairs: [], layers: [] };
     for (const { path, a, b } of fused.pairs) {
@@ -214,24 +214,33 @@ class AdapterBuilder {
     return first!;
   }
 
-  private savedModule(name: string): SavedModule {
-    const { parts } = this.model;
-    const norms = [parts.norm, ...parts.blocks.flatMap((b) => [b.attentionNorm, b.mlpNorm])];
-    const all: (Linear | RmsNorm)[] = [parts.embedding, ...parts.linears, ...norms];
-    const matches = all.filter((m) => pathOf(m) === name || pathOf(m).endsWith(`.${name}`));
-    const [module] = matches;
-    if (module === undefined || matches.length > 1 || (module instanceof Linear && module.grouped)) {
-      throw new ConfigError(
-        `adapter: modulesToSave names "${name}", which ${matches.length} modules are called; one dense module was needed`,
-        "modulesToSave",
-      );
+  /** PEFT's rule: every module whose path ends in one of the names. */
+  private savedModules(): SavedModule[] {
+    const { model, config } = this;
+    const { embedding, norm, blocks, linears } = model.parts;
+    const norms = blocks.flatMap(({ attention: { parts }, attentionNorm, mlpNorm }) => [
+      attentionNorm,
+      mlpNorm,
+      ...[parts.qNorm, parts.kNorm].filter((norm) => norm !== undefined),
+    ]);
+    const all: (Linear | RmsNorm)[] = [embedding, ...linears, norm, ...norms];
+    for (const name of config.modulesToSave) {
+      const matches = all.filter((module) => pathOf(module).endsWith(name));
+      if (matches.length === 0 || matches.some((module) => module instanceof Linear && module.grouped)) {
+        throw new ConfigError(
+          `adapter: modulesToSave names "${name}", which ${matches.length === 0 ? "no module is" : "experts are"} called;` +
+            " dense layers, norms and the embedding can be saved",
+          "modulesToSave",
+        );
+      }
     }
-    const own = owned(
-      this.model.device.empty(module.weight.shape, this.model.dtype),
-      `${pathOf(module)}.weight`,
-    );
-    this.params[`${pathOf(module)}.weight`] = own;
-    return { module, own, base: module.weight };
+    const chosen = all.filter((module) => config.modulesToSave.some((name) => pathOf(module).endsWith(name)));
+    return chosen.map((module) => {
+      const key = `${pathOf(module)}.weight`;
+      const own = owned(model.device.empty(module.weight.shape, model.dtype), key);
+      this.params[key] = own;
+      return { module, own, base: module.weight };
+    });
   }
 
   private empty(shape: readonly number[]): Tensor {
