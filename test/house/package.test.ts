@@ -87,8 +87,7 @@ test("the packed package installs and computes without a compiler, by import and
   expect(within("node", "--eval", `const { device } = require('mixwright'); ${use}`)).toBe("1,2\n");
 });
 
-// Remove `.fails` once lib/cli, README.md and LICENSE exist: it turns red by itself then.
-test.fails("every file that package.json names is there", () => {
+test("every file that package.json names is there", () => {
   const { exports, bin, files } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as {
     exports: Record<".", Record<string, string>>;
     bin: Record<string, string>;
