@@ -1,5 +1,6 @@
 export type { Adapter } from "./adapters/adapter.ts";
 export { type AttachOptions, attachDora, attachLora } from "./adapters/attach.ts";
+export { type AdapterDescription, describeAdapter } from "./adapters/describe.ts";
 export { mergeAdapter } from "./adapters/merge.ts";
 export { loadAdapter, saveAdapter } from "./adapters/peft_format.ts";
 export { type Device, type DeviceOptions, device } from "./core/device.ts";
@@ -7,7 +8,7 @@ export * from "./core/errors.ts";
 export { keep, scope } from "./core/scope.ts";
 export { checkpoint, disposeAll, valueAndGrad, withoutGrad } from "./core/tape.ts";
 export type { Tensor } from "./core/tensor.ts";
-export { type Corpus, corpusOf, encodeDocuments, tokenizeDocuments } from "./data/corpus.ts";
+export { type Corpus, corpusOf, encodeDocuments, textBytes, tokenizeDocuments } from "./data/corpus.ts";
 export { openCorpus } from "./data/open_corpus.ts";
 export {
   type PackedOptions,
@@ -22,7 +23,9 @@ export { type FinishReason, type Generated, type GenerateOptions, generate } fro
 
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
+export { describeModel, type ModelDescription } from "./models/describe.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
+export { loadOrCreateModel } from "./models/load_or_create.ts";
 export type { Model } from "./models/model.ts";
 export { saveModel } from "./models/save.ts";
 export { type UpcycleOptions, upcycle } from "./models/upcycle.ts";
@@ -45,7 +48,7 @@ export { type BatchSource, packBatch, type TokenBatch } from "./text/token_batch
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export type { TrainingData } from "./train/batch_source.ts";
 export type { CheckpointOptions } from "./train/checkpoint.ts";
-export { evaluateLoss, expertLoad } from "./train/evaluate.ts";
+export { evaluateLoss, evaluateText, expertLoad, type TextEvaluation } from "./train/evaluate.ts";
 export { type LanguageModelLossOptions, languageModelLoss, logProbs } from "./train/loss.ts";
 export type { StepMetrics } from "./train/metrics.ts";
 export { type PretrainOptions, pretrain } from "./train/pretrain.ts";

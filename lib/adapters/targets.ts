@@ -62,7 +62,7 @@ export function findTargets(linears: readonly Linear[], options: TargetOptions):
         });
   if (lonely.length === 0 && found.size === 0) {
     throw new ConfigError(
-      `adapter: exclude and layers leave nothing of the targets ${String(targets)}`,
+      `adapter: targets ${JSON.stringify(targets)} with exclude and layers leave no layer to adapt`,
       "targets",
     );
   }

@@ -1,8 +1,5 @@
 import { z } from "zod";
-import { textBytes } from "../data/corpus.ts";
-import { openCorpus } from "../data/open_corpus.ts";
-import { sequentialBatches } from "../data/packed_batches.ts";
-import { evaluateText } from "../train/evaluate.ts";
+import { evaluateText, openCorpus, sequentialBatches, textBytes } from "../index.ts";
 import { modelOptions, withModel } from "./device.ts";
 import { command, filePath, jsonOption } from "./options.ts";
 import { printJson, printTable } from "./output.ts";
@@ -20,6 +17,7 @@ export default command({
       const maxLength = model.config.maxPositionEmbeddings;
       const batches = await sequentialBatches(corpus, { batchTokens: options.batchTokens, maxLength });
       const result = await evaluateText(model, batches, await textBytes(corpus, tokenizer));
+      await corpus.close?.();
       if (options.json) printJson({ documents: corpus.documents, ...result });
       else {
         printTable([

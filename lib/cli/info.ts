@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { type AdapterDescription, describeAdapter } from "../adapters/describe.ts";
-import { describeModel, type FolderFile, filesOf, type ModelDescription } from "../models/describe.ts";
+import { type AdapterDescription, describeAdapter, describeModel, type ModelDescription } from "../index.ts";
+import { type FolderFile, filesOf } from "../models/describe.ts";
 import { command, filePath, jsonOption } from "./options.ts";
 import { printJson, printTable, shortBytes, shortCount } from "./output.ts";
 

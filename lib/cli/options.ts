@@ -51,9 +51,13 @@ export function addFlags(to: Commander, { options, argument }: Command): void {
   if (argument) to.argument(`[${kebab(argument)}]`, options.shape[argument]!.description);
   for (const [key, schema] of Object.entries(options.shape)) {
     to.addOption(new Option(`${flag(key)}${placeholder(schema)}`, help(schema)));
+    if (isOnByDefault(schema)) to.addOption(new Option(`--no-${kebab(key)}`, `not: ${schema.description}`));
   }
   to.option("--config <path>", "YAML file with the same keys; flags win");
 }
+
+const isOnByDefault = (schema: z.ZodType): boolean =>
+  schema instanceof z.ZodDefault && schema.def.defaultValue === true;
 
 function placeholder(schema: z.ZodType): string {
   const base = baseOf(schema);

@@ -1,9 +1,15 @@
 import { z } from "zod";
-import { openCorpus } from "../data/open_corpus.ts";
-import { packedBatches } from "../data/packed_batches.ts";
-import { pretrain, saveModel } from "../index.ts";
+import {
+  loadOrCreateModel,
+  openCorpus,
+  packedBatches,
+  pretrain,
+  saveModel,
+  sequentialBatches,
+} from "../index.ts";
 import { command, filePath } from "./options.ts";
-import { earlierSettings, train, trainingOptions } from "./training.ts";
+import { note } from "./output.ts";
+import { earlierSettings, train, trainingOptions, validationOf } from "./training.ts";
 
 export default command({
   options: z.strictObject({
@@ -20,14 +26,27 @@ export default command({
   }),
   earlier: earlierSettings,
   run: (options) =>
-    train("pretrain", options, async ({ model, tokenizer, loop }) => {
-      const { batchTokens, seed, auxLossCoef = model.config.routerAuxLossCoef, recompute } = options;
-      const maxLength = model.config.maxPositionEmbeddings;
+    train("pretrain", options, async ({ device, tokenizer, loop }) => {
+      const { seed, recompute } = options;
+      const { model, created } = await loadOrCreateModel(options.model, {
+        device,
+        dtype: options.dtype,
+        seed,
+      });
+      if (created) note(`${options.model} has no weights: they start at random, by seed ${seed}`);
+      const { auxLossCoef = model.config.routerAuxLossCoef } = options;
+      const sizes = { batchTokens: options.batchTokens, maxLength: model.config.maxPositionEmbeddings };
       const corpus = await openCorpus(options.data, tokenizer);
-      const data = packedBatches(corpus, { batchTokens, maxLength, seed });
+      const validation = await validationOf(options, async (file) =>
+        sequentialBatches(await openCorpus(file, tokenizer), sizes),
+      );
+      const data = packedBatches(corpus, { ...sizes, seed });
       return {
-        steps: pretrain({ ...loop, model, data, auxLossCoef, recompute }),
-        save: () => saveModel(model, options.out, { tokenizerFrom: options.model }),
+        steps: pretrain({ ...loop, ...validation, model, data, auxLossCoef, recompute }),
+        save: async () => {
+          await corpus.close?.();
+          await saveModel(model, options.out, { tokenizerFrom: options.model });
+        },
       };
     }),
 });

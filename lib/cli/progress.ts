@@ -9,6 +9,17 @@ export interface Progress {
   end(): void;
 }
 
+/** Tokens a second over a whole run so far: single steps are too short to time. */
+function averageRate(): (m: StepMetrics) => number {
+  let first: { tokens: number; at: number } | undefined;
+  return ({ tokens, tokensPerSecond }) => {
+    const at = performance.now() / 1000;
+    const rate = first ? (tokens - first.tokens) / (at - first.at) : tokensPerSecond;
+    first ??= { tokens, at };
+    return Math.round(rate);
+  };
+}
+
 /** JSON lines for programs, a bar on a terminal, a line now and then in a log. */
 export function showProgress(steps: number, json: boolean): Progress {
   if (json) return { step: printJson, end: () => undefined };
@@ -18,10 +29,11 @@ export function showProgress(steps: number, json: boolean): Progress {
 function bar(steps: number): Progress {
   const format = "{bar} step {value}/{total} · loss {loss} · {rate} tokens/s · {eta_formatted} left";
   const shown = new SingleBar({ format, hideCursor: true, etaBuffer: 20 }, Presets.shades_classic);
+  const rate = averageRate();
   let started = false;
   return {
     step: (m) => {
-      const payload = { loss: m.loss.toFixed(4), rate: Math.round(m.tokensPerSecond) };
+      const payload = { loss: m.loss.toFixed(4), rate: rate(m) };
       if (started) shown.update(m.step, payload);
       else shown.start(steps, m.step, payload);
       started = true;
@@ -34,13 +46,15 @@ function bar(steps: number): Progress {
 const kQuiet = 10;
 
 function lines(steps: number): Progress {
+  const rateOf = averageRate();
   let last: StepMetrics | undefined;
+  let rate = 0;
   let shown: StepMetrics | undefined;
   let next = 0;
   const print = (m: StepMetrics): void => {
     const validation = Object.values(m.validation ?? {}).map((loss) => ` · validation ${loss.toFixed(4)}`);
     process.stdout.write(
-      `step ${m.step}/${steps} · loss ${m.loss.toFixed(4)}${validation.join("")} · lr ${m.lr.toPrecision(3)} · ${Math.round(m.tokensPerSecond)} tokens/s\n`,
+      `step ${m.step}/${steps} · loss ${m.loss.toFixed(4)}${validation.join("")} · lr ${m.lr.toPrecision(3)} · ${rate} tokens/s\n`,
     );
     shown = m;
     next = performance.now() + kQuiet * 1000;
@@ -48,6 +62,7 @@ function lines(steps: number): Progress {
   return {
     step: (m) => {
       last = m;
+      rate = rateOf(m);
       if (m.validation || performance.now() >= next) print(m);
     },
     end: () => {

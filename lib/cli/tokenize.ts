@@ -1,8 +1,5 @@
 import { z } from "zod";
-import { encodeDocuments } from "../data/corpus.ts";
-import { readTexts } from "../data/text_files.ts";
-import { writeTokenFile } from "../data/token_file.ts";
-import { loadTokenizer } from "../index.ts";
+import { encodeDocuments, loadTokenizer, readTexts, writeTokenFile } from "../index.ts";
 import { command, filePath, jsonOption, UsageError } from "./options.ts";
 import { printJson, printTable } from "./output.ts";
 

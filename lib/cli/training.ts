@@ -1,18 +1,6 @@
 import path from "node:path";
 import { z } from "zod";
-import { openCorpus } from "../data/open_corpus.ts";
-import { sequentialBatches } from "../data/packed_batches.ts";
-import {
-  createModel,
-  type Device,
-  loadModel,
-  loadTokenizer,
-  type Model,
-  type StepMetrics,
-  type Tokenizer,
-} from "../index.ts";
-import { filesOf, hasWeights } from "../models/describe.ts";
-import { readConfigFile } from "../models/load.ts";
+import { type Device, loadTokenizer, type StepMetrics, type TokenBatch, type Tokenizer } from "../index.ts";
 import type { TrainOptions } from "../train/loop.ts";
 import { checkRunFolder, openRunFolder, readRunRecord } from "../train/run_folder.ts";
 import { dtypeOption, openDevice, threadsOption } from "./device.ts";
@@ -39,7 +27,7 @@ export const trainingOptions = {
     .boolean()
     .default(false)
     .describe("run layers again in the backward pass: less memory, more time"),
-  validation: filePath().optional().describe("text or token file to measure the loss on"),
+  validation: filePath().optional().describe("file like --data, to measure the loss on"),
   validateEvery: z.int().min(1).optional().describe("updates between validations; default: at the end only"),
   ...optimizerOptions,
   ...dtypeOption,
@@ -60,56 +48,55 @@ export const earlierSettings: Command["earlier"] = async ({ resume, out }) => {
   return record && { from: path.join(out, "run.json"), settings: record.settings };
 };
 
-/** What a trainer is given, and what it gives back. */
-type Begin = (context: {
-  model: Model;
+/** What a trainer is given. */
+export interface Context {
+  device: Device;
   tokenizer: Tokenizer;
-  /** Options of the loop, those that all trainers have. */
+  /** Options that all trainers take. */
   loop: Omit<TrainOptions, "model">;
-}) => Promise<{ steps: AsyncIterable<StepMetrics>; save: () => Promise<void> }>;
+}
+
+/** What a trainer gives: its steps, and what to do with the result. */
+export interface Run {
+  steps: AsyncIterable<StepMetrics>;
+  save: () => Promise<void>;
+}
 
 /**
  * A run from its folder to its result. The first Ctrl-C ends it after the running step, with a checkpoint and exit code 130.
  */
-export async function train(name: string, options: Options, begin: Begin): Promise<void> {
-  const { out, steps, resume } = options;
-  await checkRunFolder(name, out, resume);
+export async function train(
+  name: string,
+  options: Options,
+  begin: (context: Context) => Promise<Run>,
+): Promise<void> {
+  const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
+  await checkRunFolder(name, out, options.resume);
   const optimizer = optimizerFrom(options);
-  using device = await openDevice(options.threads);
-  const model = await openModel(options, device);
   const tokenizer = await loadTokenizer(options.model);
-  const settings = Object.fromEntries(Object.entries(options).filter(([key]) => !kUnrecorded.includes(key)));
+  using device = await openDevice(options.threads);
   const interrupt = onInterrupt("Stopping after this step. Once more to stop at once.");
   const { signal } = interrupt;
-  const run = await begin({
-    model,
-    tokenizer,
-    loop: {
-      optimizer,
-      steps,
-      seed: options.seed,
-      accumulationSteps: options.accumulationSteps,
-      checkpoint: { dir: path.join(out, "checkpoints"), every: options.checkpointEvery, resume: true },
-      ...(await validationOf(options, model, tokenizer)),
-      signal,
-    },
-  });
+  const checkpoint = { dir: path.join(out, "checkpoints"), every, resume: true };
+  const loop = { optimizer, steps, seed, accumulationSteps, checkpoint, signal };
+  const run = await begin({ device, tokenizer, loop });
+  const settings = Object.fromEntries(Object.entries(options).filter(([key]) => !kUnrecorded.includes(key)));
   const folder = await openRunFolder(out, { command: name, settings, versions: versions() }, kFree);
   const progress = showProgress(steps, options.json);
-  let done = 0;
+  let ended = 0;
   try {
     for await (const m of run.steps) {
       folder.log(m);
       progress.step(m);
-      done = m.step;
+      ended = m.step;
     }
   } finally {
     progress.end();
     folder.close();
     interrupt.end();
   }
-  if (signal.aborted && done < steps) {
-    note(`Stopped after step ${done} of ${steps}. Go on: mixwright ${name} --resume --out ${out}`);
+  if (signal.aborted && ended < steps) {
+    note(`Stopped after step ${ended} of ${steps}. Go on: mixwright ${name} --resume --out ${out}`);
     process.exitCode = 130;
     return;
   }
@@ -117,21 +104,11 @@ export async function train(name: string, options: Options, begin: Begin): Promi
   if (!options.json) process.stdout.write(`saved in ${out}\n`);
 }
 
-/** The model of a folder; with random weights if the folder has only a config. */
-async function openModel({ model: dir, seed, dtype }: Options, device: Device): Promise<Model> {
-  const config = await readConfigFile(dir);
-  if (hasWeights(await filesOf(dir))) return loadModel(dir, { device, dtype });
-  note(`${dir} has no weights: they start at random, by seed ${seed}`);
-  return createModel(config, { device, seed, dtype });
-}
-
-async function validationOf(
-  { validation: file, validateEvery, steps, batchTokens }: Options,
-  model: Model,
-  tokenizer: Tokenizer,
+/** The trainers' option for `--validation`, whose batches `read` makes. */
+export async function validationOf(
+  { validation: file, validateEvery, steps }: Options,
+  read: (file: string) => Promise<TokenBatch[]>,
 ): Promise<Pick<TrainOptions, "validation">> {
   if (file === undefined) return {};
-  const maxLength = model.config.maxPositionEmbeddings;
-  const batches = await sequentialBatches(await openCorpus(file, tokenizer), { batchTokens, maxLength });
-  return { validation: { every: validateEvery ?? steps, sets: { validation: batches } } };
+  return { validation: { every: validateEvery ?? steps, sets: { validation: await read(file) } } };
 }

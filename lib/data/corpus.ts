@@ -7,6 +7,8 @@ export interface Corpus {
   length(i: number): number;
   /** Ids of document `i`, or of its part from token `from` up to `to`. */
   document(i: number, from?: number, to?: number): Int32Array | Promise<Int32Array>;
+  /** Gives a file back, where there is one. */
+  close?(): Promise<void>;
 }
 
 /** Texts that are encoded at once. */
@@ -54,4 +56,13 @@ export function corpusOf(documents: readonly ArrayLike<number>[]): Corpus {
     length: (i) => ids[i]!.length,
     document: (i, from, to) => ids[i]!.subarray(from, to),
   };
+}
+
+/** Bytes of the texts that a corpus spells out, special tokens left out. */
+export async function textBytes(corpus: Corpus, tokenizer: Tokenizer): Promise<number> {
+  let bytes = 0;
+  for (let i = 0; i < corpus.documents; i++) {
+    bytes += Buffer.byteLength(tokenizer.decode(await corpus.document(i)));
+  }
+  return bytes;
 }

@@ -4,7 +4,7 @@ import { ConfigError, FormatError } from "../core/errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { namesIn, requireFreshFolder } from "../io/fresh_folder.ts";
 import { isObject, parseJson } from "../io/json.ts";
-import { openJsonlWriter } from "../io/jsonl.ts";
+import { type JsonlWriter, openJsonlWriter } from "../io/jsonl.ts";
 import { checkpointSteps } from "./checkpoint.ts";
 import type { StepMetrics } from "./metrics.ts";
 
@@ -76,8 +76,16 @@ export async function openRunFolder(
   await writeFileAtomically(recordFile(dir), async (handle) => {
     await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`);
   });
-  const metrics = openJsonlWriter(metricsFile);
-  return { dir, checkpoints, log: (m) => metrics.append(m), close: () => metrics.close() };
+  let metrics: JsonlWriter | undefined;
+  return {
+    dir,
+    checkpoints,
+    log: (m) => {
+      metrics ??= openJsonlWriter(metricsFile);
+      metrics.append(m);
+    },
+    close: () => metrics?.close(),
+  };
 }
 
 function checkSame(dir: string, before: RunRecord, now: RunRecord, free: readonly string[]): void {
