@@ -36,6 +36,10 @@ export { lion } from "./optim/lion.ts";
 export type { Optimizer } from "./optim/optimizer.ts";
 export * as schedule from "./optim/schedule.ts";
 export { sgd } from "./optim/sgd.ts";
+export { doraSections, type MagnitudeChange } from "./report/dora_report.ts";
+export { metricsSections } from "./report/metrics_report.ts";
+export { writeReport } from "./report/page.ts";
+export type { Report, Section } from "./report/sections.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
 export {
   type Example,
