@@ -81,7 +81,7 @@ export function loadEngine(paths: readonly string[]): { binding: Binding; file: 
   }
   throw new DeviceError(
     `mixwright: no native engine loads on ${process.platform}-${process.arch}, Node ${process.version}. Tried\n` +
-      `${tried.join("\n")}\nBuild it where the package lies (a C++17 compiler is needed): npx node-gyp rebuild --directory ${packageRoot}`,
+      `${tried.join("\n")}\nBuild it (a C++17 compiler is needed): npm install --no-save node-gyp node-addon-api && npx node-gyp rebuild --directory ${packageRoot}`,
   );
 }
 

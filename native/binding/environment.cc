@@ -20,6 +20,7 @@ Environment::~Environment() { stop(); }
 void Environment::close(int id) {
   auto& device = devices_.at(size_t(id));
   if (!device) return;
+  device->stream.close();
   tensors.remove_all(device.get());
   device.reset();
 }

@@ -24,13 +24,28 @@ Stream::Stream(DebugModes modes) : modes_(modes) {
 }
 
 Stream::~Stream() {
+  stop();
+  if (modes_.trace) write_trace();
+}
+
+void Stream::stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
   }
   arrived_.notify_all();
   if (thread_.joinable()) thread_.join();
-  if (modes_.trace) write_trace();
+}
+
+void Stream::close() {
+  stop();
+  for (Command& command : queue_) {
+    if (!command.done) continue;
+    const Failure closed{command.label.op, "", "the device was closed before its turn came", -1};
+    command.done(&closed);
+  }
+  queue_.clear();
+  queued_ = 0;
 }
 
 void Stream::enqueue(Label label, Work work, std::vector<View> outputs) {

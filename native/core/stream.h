@@ -43,6 +43,9 @@ class Stream {
   explicit Stream(DebugModes modes);
   ~Stream();  // stops after the command that is running; what is queued is dropped
 
+  // The same, and tells every read and fence that is still queued that the device was closed.
+  void close();
+
   // Appends a command; `outputs` are looked at in `finite` mode. Blocks while the queue is full.
   void enqueue(Label label, Work work, std::vector<View> outputs);
   // Appends a read or a fence: it runs in its turn even on a poisoned stream, and is told the failure.
@@ -72,6 +75,7 @@ class Stream {
     int64_t step, start_us, micros;
   };
 
+  void stop();
   void push(Command command);
   void run(Command& command);
   void loop();

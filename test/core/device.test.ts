@@ -354,3 +354,12 @@ test("worker_threads: two at once beside the main thread; a tensor of another en
   ]);
   expect(lines[1]).toBe("1 1");
 });
+
+test("closing a device rejects the reads it still owes, and lets the process go", async () => {
+  const dev = await device("cpu", { threads: 1 });
+  const t = dev.empty([1 << 20]);
+  for (let i = 0; i < 200; i++) run("fill", t, i);
+  const read = t.data();
+  dev.close();
+  await expect(read).rejects.toThrow(/read.*the device was closed before its turn came/);
+});
