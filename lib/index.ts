@@ -24,6 +24,7 @@ export { type FinishReason, type Generated, type GenerateOptions, generate } fro
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { describeModel, type ModelDescription } from "./models/describe.ts";
+export { exampleModelDir } from "./models/example_model.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
 export { loadOrCreateModel } from "./models/load_or_create.ts";
 export type { Model } from "./models/model.ts";

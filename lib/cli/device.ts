@@ -2,6 +2,7 @@ import { z } from "zod";
 import {
   type Device,
   device,
+  exampleModelDir,
   loadAdapter,
   loadModel,
   loadTokenizer,
@@ -23,7 +24,7 @@ export const openDevice = (threads: number | undefined): Promise<Device> =>
 
 /** What commands take that run a trained model. */
 export const modelOptions = {
-  model: filePath().describe("model folder"),
+  model: filePath().optional().describe("model folder; default: the small one of this package"),
   adapter: filePath().optional().describe("adapter folder, to run the model with"),
   ...dtypeOption,
   ...threadsOption,
@@ -32,7 +33,7 @@ type ModelOptions = z.output<z.ZodObject<typeof modelOptions>>;
 
 /** Runs `work` with a trained model, and gives all memory back. */
 export async function withModel(
-  { model: dir, adapter, dtype, threads }: ModelOptions,
+  { model: dir = exampleModelDir, adapter, dtype, threads }: ModelOptions,
   work: (opened: { model: Model; tokenizer: Tokenizer }) => Promise<void>,
 ): Promise<void> {
   const tokenizer = await loadTokenizer(dir);
