@@ -7,7 +7,7 @@ export function refuseUnknown(where: string, options: object, known: readonly st
     if (known.includes(key)) continue;
     const meant = nearest(key, known);
     throw new ConfigError(
-      `${where}: unknown option "${key}"${meant ? `, is it ${meant}?` : ""} Known are ${known.join(", ")}`,
+      `${where}: unknown option "${key}"${meant ? `, is it ${meant}?` : "."} Known are ${known.join(", ")}`,
       key,
     );
   }

@@ -25,8 +25,8 @@ export class KeyValueCache {
     const shape = [rows, numKeyValueHeads * headDim];
     this.layers = scope(() =>
       model.parts.blocks.map(() => ({
-        k: model.device.empty(shape, model.dtype),
-        v: model.device.empty(shape, model.dtype),
+        k: model.device.full(shape, 0, model.dtype), // not empty: debug mode "finite" reads all of it
+        v: model.device.full(shape, 0, model.dtype),
       })),
     );
     this.layers.forEach(({ k, v }, layer) => {

@@ -148,6 +148,14 @@ export function newModelConfig(given: Readonly<Record<string, unknown>>): ModelC
       missing[0],
     );
   }
+  return parseModelConfig(completeConfig(given, family), where);
+}
+
+/** The config with the defaults of its family written out, so that it depends on none of them. */
+export function completeConfig(
+  given: Readonly<Record<string, unknown>>,
+  family: FamilyDefaults = kFamilies[given.model_type as ModelType],
+): Record<string, unknown> {
   const named = Object.entries(family.fields).filter(
     ([key, value]) => value !== null && key !== "partial_rotary_factor",
   );
@@ -156,7 +164,7 @@ export function newModelConfig(given: Readonly<Record<string, unknown>>): ModelC
   if (given.num_experts !== undefined && "num_local_experts" in plain) delete filled.num_local_experts;
   if (given.num_local_experts !== undefined && "num_experts" in plain) delete filled.num_experts;
   if (given.rope_parameters && given.rope_theta === undefined) delete filled.rope_theta;
-  return parseModelConfig(filled, where);
+  return filled;
 }
 
 function readSizes(reader: ConfigReader) {

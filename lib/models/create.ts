@@ -1,5 +1,7 @@
 import type { Device } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
+import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { run } from "../core/run.ts";
 import { newModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
@@ -12,8 +14,12 @@ import type { Model } from "./model.ts";
  */
 export function createModel(
   config: Readonly<Record<string, unknown>>,
-  { device, seed = 0, dtype = "f32" }: { device: Device; seed?: number; dtype?: DType },
+  options: { device: Device; seed?: number; dtype?: DType },
 ): Model {
+  refuseUnknown("createModel", options, ["device", "seed", "dtype"]);
+  const { device, seed = 0, dtype = "f32" } = options;
+  if (dtype !== "f32" && dtype !== "bf16")
+    throw new ConfigError(`createModel: dtype "${dtype}", f32 or bf16 was needed`, "dtype");
   const model = buildModel(newModelConfig(config), device, dtype);
   model.paramSet.owned.forEach(({ tensor, kind }, i) => {
     if (kind === "weight") run("random_normal", tensor, 0, model.config.initializerRange, seed, i);

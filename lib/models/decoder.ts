@@ -16,7 +16,13 @@ import { ParamSet } from "./param_set.ts";
 
 /** Lays out a model of any family: takes the memory, names the parts, fills nothing. */
 export function buildModel(config: ModelConfig, device: Device, dtype: DType): Model {
-  return new DecoderBuilder(config, families[config.modelType], new ParamSet(device, dtype)).build();
+  const set = new ParamSet(device, dtype);
+  try {
+    return new DecoderBuilder(config, families[config.modelType], set).build();
+  } catch (error) {
+    set.dispose();
+    throw error;
+  }
 }
 
 class DecoderBuilder {

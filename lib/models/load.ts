@@ -3,6 +3,7 @@ import path from "node:path";
 import type { Device } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
 import { ConfigError, FormatError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { type CheckpointFiles, openTensors } from "../io/checkpoint_files.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { parseModelConfig } from "./config.ts";
@@ -22,12 +23,9 @@ const sources: Readonly<Record<string, "f32" | "bf16" | "f16">> = { F32: "f32", 
  * on disk. Throws FormatError for broken files and for tensors that are missing, left over or of another shape than the
  * config says, ConfigError for a model type or feature this build doesn't have.
  */
-export async function loadModel(
-  dir: string,
-  { device, dtype = "f32", ...rest }: LoadOptions,
-): Promise<Model> {
-  for (const key of Object.keys(rest))
-    throw new ConfigError(`loadModel: unknown option "${key}", known are device and dtype`, key);
+export async function loadModel(dir: string, options: LoadOptions): Promise<Model> {
+  refuseUnknown("loadModel", options, ["device", "dtype"]);
+  const { device, dtype = "f32" } = options;
   if (dtype !== "f32" && dtype !== "bf16")
     throw new ConfigError(`loadModel: dtype "${dtype}", f32 or bf16 was needed`, "dtype");
   const model = buildModel(parseModelConfig(await readConfigFile(dir)), device, dtype);

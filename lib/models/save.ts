@@ -1,6 +1,7 @@
 import { copyFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
@@ -27,8 +28,9 @@ type DiskDType = "F32" | "BF16" | "F16";
 export async function saveModel(
   model: Model,
   dir: string,
-  { tokenizerFrom }: { tokenizerFrom?: string } = {},
+  options: { tokenizerFrom?: string } = {},
 ): Promise<void> {
+  refuseUnknown("saveModel", options, ["tokenizerFrom"]);
   const { adapter, origin, config } = model;
   if (adapter !== undefined && !(adapter as { isMerged: boolean }).isMerged) {
     throw new ConfigError(
@@ -50,8 +52,10 @@ export async function saveModel(
       { name, dtype, shape: tensor.shape, bytes: () => bytesAs(tensor, dtype) },
     ]);
   }
-  const source = tokenizerFrom ?? origin?.dir;
-  const present = source === undefined ? [] : await readdir(source);
+  const source = options.tokenizerFrom ?? origin?.dir;
+  // The weights are worth more than the folder they came from, which may be gone by now.
+  const present =
+    source === undefined ? [] : await readdir(source).catch(options.tokenizerFrom ? undefined : () => []);
   await writeFolderAtomically(
     dir,
     async (temporary) => {

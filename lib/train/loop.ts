@@ -89,31 +89,25 @@ class Loop {
     const first = this.state.step + 1;
     this.saved = this.state.step;
     let pending: PendingMetrics | undefined;
-    try {
-      for (let step = first; step <= options.steps && !options.signal?.aborted; step++) {
-        const batches = await this.batchesOf(step);
-        this.recent.set(step, batches);
-        this.recent.delete(step - 2);
-        const before = pending;
-        pending = await this.guarded(() => this.step.run(step, batches, this.optimizer));
-        if (before) yield await this.finish(before);
-        const validates =
-          this.isDue(step, options.validation?.every) || (options.validation && step === options.steps);
-        const saves = this.isDue(step, options.checkpoint?.every);
-        if (!validates && !saves) continue;
-        const m = await this.finish(pending);
-        pending = undefined;
-        if (saves) await this.save();
-        yield validates ? { ...m, ...(await this.validate()) } : m;
-      }
-      const last = pending;
+    for (let step = first; step <= options.steps && !options.signal?.aborted; step++) {
+      const batches = await this.batchesOf(step);
+      this.recent.set(step, batches);
+      this.recent.delete(step - 2);
+      const before = pending;
+      pending = await this.guarded(() => this.step.run(step, batches, this.optimizer));
+      if (before) yield await this.finish(before);
+      const validates =
+        this.isDue(step, options.validation?.every) || (options.validation && step === options.steps);
+      const saves = this.isDue(step, options.checkpoint?.every);
+      if (!validates && !saves) continue;
+      const m = await this.finish(pending);
       pending = undefined;
-      const m = last && (await this.finish(last));
-      if (this.saved < this.state.step) await this.save();
-      if (m) yield m;
-    } finally {
-      if (pending) disposeAll(pending.scalars);
+      if (saves) await this.save();
+      yield validates ? { ...m, ...(await this.validate()) } : m;
     }
+    const m = pending && (await this.finish(pending));
+    if (this.saved < this.state.step) await this.save();
+    if (m) yield m;
   }
 
   private isDue(step: number, every: number | undefined): boolean {
@@ -147,22 +141,12 @@ class Loop {
     tokens,
     scalars,
   }: PendingMetrics): Promise<StepMetrics> {
-    try {
-      const names = Object.keys(scalars);
-      const values = await this.guarded(() => Promise.all(names.map((name) => scalars[name]!.item())));
-      const now = performance.now();
-      const tokensPerSecond = (tokens * 1000) / (now - this.last);
-      this.last = now;
-      this.state = { ...this.state, step, tokens: this.state.tokens + tokens };
-      const {
-        loss = Number.NaN,
-        gradNorm = Number.NaN,
-        ...rest
-      } = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
-      return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
-    } finally {
-      disposeAll(scalars);
-    }
+    const { loss = Number.NaN, gradNorm = Number.NaN, ...rest } = await this.guarded(() => scalars);
+    const now = performance.now();
+    const tokensPerSecond = (tokens * 1000) / (now - this.last);
+    this.last = now;
+    this.state = { ...this.state, step, tokens: this.state.tokens + tokens };
+    return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
   }
 
   private async save(): Promise<void> {

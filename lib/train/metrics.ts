@@ -1,5 +1,3 @@
-import type { Tensor } from "../core/tensor.ts";
-
 /** What a trainer yields after an update. Times and rates are of the wall clock; everything else is exact. */
 export interface StepMetrics {
   /** Updates done, this one included: the first step is 1. */
@@ -23,10 +21,10 @@ export interface StepMetrics {
   expertLoad?: number[][];
 }
 
-/** Scalars of one step that are still on the device. */
+/** One step's numbers, on their way: the reads are enqueued with the step, so that waiting for them costs nothing. */
 export interface PendingMetrics {
   step: number;
   lr: number;
   tokens: number;
-  scalars: Readonly<Record<string, Tensor>>;
+  scalars: Promise<Record<string, number>>;
 }

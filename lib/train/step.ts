@@ -29,7 +29,7 @@ export class TrainStep {
     private readonly seed: number,
   ) {}
 
-  /** Enqueues step number `step`, counted from 1, and returns without waiting. The scalars are the caller's. */
+  /** Enqueues step number `step`, counted from 1, and returns without waiting. */
   run(step: number, batches: readonly TokenBatch[], optimizer: OptimizerRun): PendingMetrics {
     this.model.device.step = step;
     const { lr, ...scalars } = scope(() => {
@@ -39,7 +39,7 @@ export class TrainStep {
       return { ...totals, ...update };
     });
     const tokens = batches.reduce((n, batch) => n + batch.tokens.length, 0);
-    return { step, lr, tokens, scalars };
+    return { step, lr, tokens, scalars: readAll(scalars) };
   }
 
   /** Forward and backward only: the gradients, and the loss with its parts, summed over `batches`. */
@@ -77,4 +77,13 @@ export class TrainStep {
     });
     return { totals, grads: grads! };
   }
+}
+
+function readAll(scalars: Tensors): Promise<Record<string, number>> {
+  const names = Object.keys(scalars);
+  const reads = Promise.all(names.map((name) => scalars[name]!.item()));
+  disposeAll(scalars); // the reads are enqueued: the memory may go
+  const values = reads.then((read) => Object.fromEntries(names.map((name, i) => [name, read[i]!])));
+  values.catch(() => undefined); // whoever waits for the step sees it
+  return values;
 }
