@@ -20,6 +20,7 @@ export { readTexts } from "./data/text_files.ts";
 export { openTokenFile, type TokenFile, type TokenFileInfo, writeTokenFile } from "./data/token_file.ts";
 export { type GenerateBatchOptions, type GeneratedBatch, generateBatch } from "./generate/batch.ts";
 export { type FinishReason, type Generated, type GenerateOptions, generate } from "./generate/generate.ts";
+
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { describeModel, type ModelDescription } from "./models/describe.ts";
@@ -35,6 +36,10 @@ export { lion } from "./optim/lion.ts";
 export type { Optimizer } from "./optim/optimizer.ts";
 export * as schedule from "./optim/schedule.ts";
 export { sgd } from "./optim/sgd.ts";
+export { doraSections, type MagnitudeChange } from "./report/dora_report.ts";
+export { metricsSections } from "./report/metrics_report.ts";
+export { writeReport } from "./report/page.ts";
+export type { Report, Section } from "./report/sections.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
 export {
   type Example,

@@ -15,6 +15,7 @@
       "native/ops/add.cpu.cc",
       "native/ops/attention.cpu.cc",
       "native/ops/attention_grad.cpu.cc",
+      "native/ops/ceiling.cpu.cc",
       "native/ops/combine_rows.cpu.cc",
       "native/ops/dora_compose.cpu.cc",
       "native/ops/dora_norm.cpu.cc",

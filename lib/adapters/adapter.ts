@@ -14,6 +14,12 @@ export interface SavedModule {
   base: Tensor;
 }
 
+/** A weight that a merge changed, as it was. */
+export interface Original {
+  weight: Tensor;
+  copy: Tensor;
+}
+
 /** What was asked for: PEFT's fields under our names. */
 export interface AdapterConfig {
   rank: number;
@@ -34,7 +40,7 @@ export interface AdapterConfig {
 /** LoRA or DoRA on a model. One adapter is attached at a time; `dispose` detaches it. */
 export class Adapter {
   private active = false;
-  private originals: { layer: Linear; copy: Tensor }[] | undefined;
+  private originals: Original[] | undefined;
 
   /** @internal Use attachLora, attachDora or loadAdapter. */
   constructor(
@@ -70,12 +76,18 @@ export class Adapter {
     this.active = true;
   };
 
-  /** Runs the base model: DPO's reference. */
+  /** Runs the base model: DPO's reference. Throws ConfigError while the adapter is merged: the base is gone then. */
   readonly off = (): void => {
+    if (this.isMerged)
+      throw new ConfigError("adapter: off() of a merged adapter, unmerge() it first", "adapter");
+    this.detach();
+  };
+
+  private detach(): void {
     for (const low of this.layers) low.layer.adapter = undefined;
     for (const { module, base } of this.saved) module.weight = base;
     this.active = false;
-  };
+  }
 
   /** @internal DoRA's magnitudes start as the norms of the adapted weights. */
   resetMagnitudes(): void {
@@ -83,17 +95,16 @@ export class Adapter {
   }
 
   /** @internal The weights as they were: merging keeps copies. */
-  setMerged(originals: { layer: Linear; copy: Tensor }[]): void {
-    this.off();
+  setMerged(originals: Original[]): void {
+    this.detach();
     this.originals = originals;
-    for (const { module, own } of this.saved) module.weight = own;
   }
 
   /** Takes a merge back: the weights get the very bits they had, and the adapter is on again. */
   unmerge(): void {
     if (this.originals === undefined) throw new ConfigError("adapter: unmerge() without a merge", "adapter");
-    for (const { layer, copy } of this.originals) {
-      copyInto(copy, layer.weight);
+    for (const { weight, copy } of this.originals) {
+      copyInto(copy, weight);
       copy.dispose();
     }
     this.originals = undefined;
@@ -103,16 +114,9 @@ export class Adapter {
   /** Detaches the adapter. A merge stays in the weights, and can't be taken back any more. */
   dispose(): void {
     if (this.model.adapter !== this) return;
-    const merged = this.originals !== undefined;
     for (const { copy } of this.originals ?? []) copy.dispose();
-    if (merged && this.saved.length > 0) {
-      throw new ConfigError(
-        "adapter: dispose() of a merged adapter with modulesToSave, its modules are the model's now",
-        "adapter",
-      );
-    }
     this.originals = undefined;
-    this.off();
+    this.detach();
     for (const low of this.layers) low.dispose();
     for (const tensor of Object.values(this.params)) tensor.dispose();
     for (const tensor of this.memory) tensor.dispose();

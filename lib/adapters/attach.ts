@@ -1,5 +1,6 @@
 import { owned } from "../core/device.ts";
 import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { run } from "../core/run.ts";
 import { disposeAll } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -10,7 +11,7 @@ import { copyInto } from "../ops/add.ts";
 import { Adapter, type AdapterConfig, type SavedModule } from "./adapter.ts";
 import { fusedAdapters } from "./fused_experts.ts";
 import { LowRank } from "./low_rank.ts";
-import { findTargets, fromPattern } from "./targets.ts";
+import { findTargets, sizesOf } from "./targets.ts";
 
 export interface AttachOptions {
   /** Default 8. */
@@ -64,10 +65,7 @@ export const attachDora = (model: Model, options: AttachOptions = {}): Adapter =
   attach(model, options, true);
 
 function attach(model: Model, options: AttachOptions, dora: boolean): Adapter {
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key))
-      throw new ConfigError(`adapter: unknown option "${key}", known are ${known.join(", ")}`, key);
-  }
+  refuseUnknown("adapter", options, known);
   const {
     rank = 8,
     alpha = 8,
@@ -118,11 +116,16 @@ export function buildAdapter(model: Model, config: AdapterConfig): Adapter {
   }
 }
 
-function checkConfig({ rank, alpha, dropout }: AdapterConfig): void {
-  if (!Number.isInteger(rank) || rank < 1)
-    throw new ConfigError(`adapter: rank is ${rank}, a whole number from 1 was needed`, "rank");
-  if (!Number.isFinite(alpha))
-    throw new ConfigError(`adapter: alpha is ${alpha}, a number was needed`, "alpha");
+function checkConfig(config: AdapterConfig): void {
+  const { rank, alpha, rankPattern, alphaPattern, dropout } = config;
+  for (const value of [rank, ...Object.values(rankPattern)]) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new ConfigError(`adapter: rank is ${value}, a whole number from 1 was needed`, "rank");
+  }
+  for (const value of [alpha, ...Object.values(alphaPattern)]) {
+    if (!Number.isFinite(value))
+      throw new ConfigError(`adapter: alpha is ${value}, a number was needed`, "alpha");
+  }
   if (!(dropout >= 0 && dropout < 1)) {
     throw new ConfigError(`adapter: dropout is ${dropout}, a number from 0 to below 1 was needed`, "dropout");
   }
@@ -167,6 +170,12 @@ class AdapterBuilder {
   }
 
   private lowRank(layer: Linear, targeted: readonly number[]): LowRank {
+    if (layer === this.model.parts.head) {
+      throw new ConfigError(
+        "adapter: lm_head takes no low-rank update, the loss never sees its logits; modulesToSave trains it as a whole",
+        "targets",
+      );
+    }
     const { rank, scaling } = this.sizesOf(layer, targeted);
     const { dora, dropout } = this.config;
     const { inFeatures: K, outFeatures: N } = layer;
@@ -194,12 +203,7 @@ class AdapterBuilder {
   }
 
   private sizesOf(layer: Linear, targeted: readonly number[]): { rank: number; scaling: number } {
-    const { rank, alpha, rankPattern, alphaPattern, rslora } = this.config;
-    const sizes = targeted.map((i) => {
-      const r = fromPattern(rankPattern, layer.modules[i]!, rank);
-      const a = fromPattern(alphaPattern, layer.modules[i]!, alpha);
-      return { rank: r, scaling: rslora ? a / Math.sqrt(r) : a / r };
-    });
+    const sizes = targeted.map((i) => sizesOf(this.config, layer.modules[i]!));
     const [first] = sizes;
     if (sizes.some((size) => size.rank !== first!.rank || size.scaling !== first!.scaling)) {
       throw new ConfigError(

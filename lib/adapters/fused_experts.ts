@@ -7,6 +7,7 @@ import { SparseMoe } from "../nn/experts.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { AdapterConfig } from "./adapter.ts";
 import { LowRank } from "./low_rank.ts";
+import { sizesOf } from "./targets.ts";
 
 /**
  * PEFT's `target_parameters` on fused experts: gate and up of an expert are one matrix there, so they share A. `a` is
@@ -24,30 +25,34 @@ export interface FusedAdapters {
   layers: LowRank[];
 }
 
-const parameters = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"] as const;
-
-/** Takes the memory of adapters on fused experts. Throws ConfigError for a parameter this build doesn't know. */
+/**
+ * Takes the memory of adapters on fused experts. Throws ConfigError for a parameter that the model doesn't have, and for
+ * DoRA or dropout, which PEFT doesn't have on parameters.
+ */
 export function fusedAdapters(model: Model, config: AdapterConfig): FusedAdapters {
-  const [gateUp, down] = parameters.map((name) =>
-    config.targetParameters.some((target) => name === target || name.endsWith(`.${target}`)),
+  const { targetParameters: targets } = config;
+  const matches = (parameter: string, target: string): boolean =>
+    parameter === target || parameter.endsWith(`.${target}`);
+  const sparse = model.parts.blocks.flatMap(({ mlp }, layer) =>
+    mlp instanceof SparseMoe ? [{ mlp, at: `model.layers.${layer}.mlp.experts` }] : [],
   );
-  const unknown = config.targetParameters.filter(
-    (t) => !parameters.some((name) => name === t || name.endsWith(`.${t}`)),
-  );
+  const all = sparse.flatMap(({ at }) => [`${at}.gate_up_proj`, `${at}.down_proj`]);
+  const unknown = targets.filter((target) => !all.some((parameter) => matches(parameter, target)));
   if (unknown.length > 0 || config.dora || config.dropout > 0) {
     throw new ConfigError(
-      `loadAdapter: target_parameters ${config.targetParameters.join(", ")}; ${parameters.join(" and ")} without DoRA and dropout were` +
-        " needed, as PEFT has them",
+      unknown.length > 0
+        ? `loadAdapter: target_parameters has ${unknown.join(", ")}; this model has ${all.length > 0 ? "mlp.experts.gate_up_proj and mlp.experts.down_proj" : "no experts"}`
+        : "loadAdapter: target_parameters with DoRA or dropout, which PEFT doesn't have",
       "target_parameters",
     );
   }
-  const { rank } = config;
-  const scaling = config.rslora ? config.alpha / Math.sqrt(rank) : config.alpha / rank;
   const fused: FusedAdapters = { pairs: [], layers: [] };
-  model.parts.blocks.forEach(({ mlp }, layer) => {
-    if (!(mlp instanceof SparseMoe)) return;
-    const at = `model.layers.${layer}.mlp.experts`;
-    const add = (path: string, linears: readonly Linear[]): void => {
+  for (const { mlp, at } of sparse) {
+    const [gateUp, down] = ["gate_up_proj", "down_proj"].map((name) =>
+      targets.some((target) => matches(`${at}.${name}`, target)),
+    );
+    const add = (path: string, parameter: string, linears: readonly Linear[]): void => {
+      const { rank, scaling } = sizesOf(config, `${at}.${parameter}`);
       const [first] = linears;
       const E = first!.modules.length;
       const { outFeatures: out } = first!;
@@ -60,9 +65,9 @@ export function fusedAdapters(model: Model, config: AdapterConfig): FusedAdapter
       });
     };
     // The wrapper of the first parameter lies inside that of the second.
-    if (gateUp) add(down ? `${at}.base_layer` : at, [mlp.parts.gate, mlp.parts.up]);
-    if (down) add(at, [mlp.parts.down]);
-  });
+    if (gateUp) add(down ? `${at}.base_layer` : at, "gate_up_proj", [mlp.parts.gate, mlp.parts.up]);
+    if (down) add(at, "down_proj", [mlp.parts.down]);
+  }
   return fused;
 }
 

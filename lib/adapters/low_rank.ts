@@ -57,27 +57,23 @@ export class LowRank implements LinearAdapter {
   /** ‖W + s·B·A‖ by rows, [E, N]: computed once, until W, A or B changes. */
   norm(): Tensor {
     const { layer, parts } = this;
-    const weight = stacked(layer.weight);
     const version = layer.weight.root.version;
     const at = `${version} ${parts.a.root.version} ${parts.b.root.version}`;
     if (this.cached?.at !== at) {
-      withoutGrad(() => {
-        if (this.square?.at !== version) {
-          this.square?.value.dispose();
-          this.square = { at: version, value: keep(rowSumSquares(weight)) };
-        }
-        this.cached?.value.dispose();
-        this.cached = {
-          at,
-          value: keep(
-            scope(() =>
-              doraNorm(weight, this.square!.value, stacked(parts.a), stacked(parts.b), parts.scaling),
-            ),
-          ),
-        };
-      });
+      const value = withoutGrad(() =>
+        scope(() => {
+          const weight = stacked(layer.weight);
+          if (this.square?.at !== version) {
+            this.square?.value.dispose();
+            this.square = { at: version, value: keep(rowSumSquares(weight)) };
+          }
+          return doraNorm(weight, this.square.value, stacked(parts.a), stacked(parts.b), parts.scaling);
+        }),
+      );
+      this.cached?.value.dispose();
+      this.cached = { at, value: keep(value) };
     }
-    return this.cached!.value;
+    return this.cached.value;
   }
 
   /** Magnitudes as they are now: what DoRA starts from. */

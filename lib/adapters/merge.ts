@@ -9,21 +9,32 @@ import type { Adapter } from "./adapter.ts";
 import type { LowRank } from "./low_rank.ts";
 
 /**
- * Puts an adapter into the model's weights: W + s·B·A, and for DoRA its rows scaled to their magnitudes. The model then
- * gives the same outputs without it. Copies of the old weights are kept for `adapter.unmerge()`.
+ * Puts an adapter into the model's weights: W + s·B·A, and for DoRA its rows scaled to their magnitudes; modules trained as
+ * a whole replace the model's. The model then gives the same outputs without it. Copies of the old weights are kept for
+ * `adapter.unmerge()`. Throws ConfigError for an adapter that is merged already, and for one with an embedding or head of
+ * its own where the model ties the two.
  */
 export async function mergeAdapter(adapter: Adapter): Promise<void> {
   if (adapter.isMerged)
     throw new ConfigError("mergeAdapter: the adapter is merged already, unmerge() it first", "adapter");
-  const originals = adapter.layers.map(({ layer }) => {
-    const copy = owned(
-      layer.weight.device.empty(layer.weight.shape, layer.weight.dtype),
-      `copy of ${layer.modules[0]}`,
+  const { parts, config } = adapter.model;
+  const tied = adapter.saved.some(({ module }) => module === parts.embedding || module === parts.head);
+  if (config.tieWordEmbeddings && tied) {
+    throw new ConfigError(
+      "mergeAdapter: the adapter has an embedding or head of its own, and the model ties the two: no checkpoint holds that",
+      "adapter",
     );
-    copyInto(layer.weight, copy);
-    return { layer, copy };
+  }
+  const originals = [
+    ...adapter.layers.map(({ layer }) => layer.weight),
+    ...adapter.saved.map((s) => s.base),
+  ].map((weight) => {
+    const copy = owned(weight.device.empty(weight.shape, weight.dtype), `copy of ${weight.label}`);
+    copyInto(weight, copy);
+    return { weight, copy };
   });
   for (const low of adapter.layers) scope(() => copyInto(mergedWeight(low), low.layer.weight));
+  for (const { own, base } of adapter.saved) copyInto(own, base);
   adapter.setMerged(originals);
   await adapter.model.device.ready();
 }

@@ -13,6 +13,7 @@ const only: Readonly<Record<string, readonly unknown[]>> = {
   use_qalora: [false],
   use_bdlora: [null, false],
   layer_replication: [null],
+  layers_pattern: [null, "layers"],
   trainable_token_indices: [null],
   alora_invocation_tokens: [null],
   arrow_config: [null],

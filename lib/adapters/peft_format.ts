@@ -74,19 +74,22 @@ async function fill(adapter: Adapter, files: CheckpointFiles, peftVersion: strin
     );
   }
   const fused = new Set(adapter.fused.flatMap(({ a, b }) => [a, b]));
-  for (const [key, tensor] of Object.entries(adapter.params)) {
-    if (fused.has(tensor)) continue;
-    const { dtype, shape } = files.tensors.get(prefix + key)!;
-    checkShape(key, shape, tensor.shape, files.dir);
-    const from = formats[dtype];
-    if (from === undefined)
-      throw new FormatError(
-        `loadAdapter: ${key} is stored as ${dtype}; F32, BF16 and F16 are read`,
-        files.dir,
-      );
-    tensor.write(await files.read(prefix + key), from);
-  }
+  const isMagnitude = ([key]: [string, Tensor]) => key.endsWith(".lora_magnitude_vector");
+  const entries = Object.entries(adapter.params).filter(([, tensor]) => !fused.has(tensor));
+  for (const [key, tensor] of entries.filter((entry) => !isMagnitude(entry))) await read(key, tensor, files);
   for (const pair of adapter.fused) await fillFused(pair, files, peftVersion);
+  adapter.resetMagnitudes(); // for experts beside the targets, which have none in the file
+  for (const [key, tensor] of entries.filter(isMagnitude)) await read(key, tensor, files);
+}
+
+async function read(key: string, tensor: Tensor, files: CheckpointFiles): Promise<void> {
+  const { dtype, shape } = files.tensors.get(prefix + key)!;
+  checkShape(key, shape, tensor.shape, files.dir);
+  const from = formats[dtype];
+  if (from === undefined) {
+    throw new FormatError(`loadAdapter: ${key} is stored as ${dtype}; F32, BF16 and F16 are read`, files.dir);
+  }
+  tensor.write(await files.read(prefix + key), from);
 }
 
 async function fillFused(pair: FusedPair, files: CheckpointFiles, peftVersion: string): Promise<void> {

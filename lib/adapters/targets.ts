@@ -1,5 +1,6 @@
 import { ConfigError } from "../core/errors.ts";
 import type { Linear } from "../nn/linear.ts";
+import type { AdapterConfig } from "./adapter.ts";
 
 /** Which layers an adapter goes to: names that end a module path, or one regular expression for the whole path. */
 export interface TargetOptions {
@@ -39,6 +40,10 @@ export function findTargets(linears: readonly Linear[], options: TargetOptions):
     const layer = /(?:^|\.)layers\.(\d+)\./.exec(module)?.[1];
     return layers === undefined || (layer !== undefined && layers.includes(Number(layer)));
   };
+  const beyond = layers?.filter((n) => !linears.some(({ modules }) => modules[0]!.includes(`layers.${n}.`)));
+  if (beyond?.length) {
+    throw new ConfigError(`adapter: layers has ${beyond.join(", ")}, which the model lacks`, "layers");
+  }
   const found = new Map<Linear, number[]>();
   for (const linear of linears) {
     const parts = linear.modules.flatMap((module, i) =>
@@ -55,9 +60,15 @@ export function findTargets(linears: readonly Linear[], options: TargetOptions):
           const matches = matcher([name], "targets");
           return !linears.some((linear) => linear.modules.some(matches));
         });
-  if (lonely.length > 0 || found.size === 0) {
+  if (lonely.length === 0 && found.size === 0) {
     throw new ConfigError(
-      `adapter: no layer is called ${lonely.join(", ") || String(targets)}; this model has ${lastNames(linears).join(", ")}` +
+      `adapter: targets ${JSON.stringify(targets)} with exclude and layers leave no layer to adapt`,
+      "targets",
+    );
+  }
+  if (lonely.length > 0) {
+    throw new ConfigError(
+      `adapter: no layer is called ${lonely.join(", ")}; this model has ${lastNames(linears).join(", ")}` +
         " (routers and norms take no adapter)",
       "targets",
     );
@@ -69,14 +80,18 @@ const lastNames = (linears: readonly Linear[]): string[] => [
   ...new Set(linears.map((linear) => linear.modules[0]!.split(".").at(-1)!)),
 ];
 
+/** Rank and scale of the update of one module. */
+export function sizesOf(config: AdapterConfig, module: string): { rank: number; scaling: number } {
+  const rank = fromPattern(config.rankPattern, "rankPattern", module) ?? config.rank;
+  const alpha = fromPattern(config.alphaPattern, "alphaPattern", module) ?? config.alpha;
+  return { rank, scaling: config.rslora ? alpha / Math.sqrt(rank) : alpha / rank };
+}
+
 /** The value for `module` in a PEFT pattern, whose keys match a whole path or its end after a dot. */
-export function fromPattern(
-  pattern: Readonly<Record<string, number>> | undefined,
+function fromPattern(
+  pattern: Readonly<Record<string, number>>,
+  option: string,
   module: string,
-  otherwise: number,
-): number {
-  for (const [key, value] of Object.entries(pattern ?? {})) {
-    if (new RegExp(`^(.*\\.)?(${key})$`).test(module)) return value;
-  }
-  return otherwise;
+): number | undefined {
+  return Object.entries(pattern).find(([key]) => matcher(`(.*\\.)?(${key})`, option)(module))?.[1];
 }

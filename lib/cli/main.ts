@@ -6,6 +6,7 @@ import { packageVersion } from "./versions.ts";
 
 /** Every command: what it does, and where it is. A new one is a line here. */
 const commands: Record<string, [summary: string, load: () => Promise<{ default: Command }>]> = {
+  quickstart: ["train a small model and adapt it, from text to report", () => import("./quickstart.ts")],
   tokenize: ["turn a text file into a token file", () => import("./tokenize.ts")],
   pretrain: ["train a model on text, all its weights", () => import("./pretrain.ts")],
   sft: ["train a model on examples, or an adapter for it", () => import("./sft.ts")],

@@ -57,20 +57,22 @@ export interface NativeStats {
   poisoned: boolean;
 }
 
-const root = path.resolve(import.meta.dirname, "../..");
+/** The package's own folder, seen from lib/core or dist/core. */
+const packageRoot = path.resolve(import.meta.dirname, "../..");
 
 /** Where the engine may lie, best first: a local build wins over the prebuilt binary of the package. */
-export function enginePaths(): string[] {
+export function enginePaths(root = packageRoot): string[] {
   return [
     path.join(root, "build/Release/mixwright.node"),
     path.join(root, `prebuilds/${process.platform}-${process.arch}/mixwright.node`),
   ];
 }
 
-function load(): { binding: Binding; file: string } {
+/** Loads the first engine that works. Throws DeviceError with every path tried and why it failed. */
+export function loadEngine(paths: readonly string[]): { binding: Binding; file: string } {
   const require = createRequire(import.meta.url);
   const tried: string[] = [];
-  for (const file of enginePaths()) {
+  for (const file of paths) {
     try {
       return { binding: require(file) as Binding, file };
     } catch (error) {
@@ -79,15 +81,15 @@ function load(): { binding: Binding; file: string } {
   }
   throw new DeviceError(
     `mixwright: no native engine loads on ${process.platform}-${process.arch}, Node ${process.version}. Tried\n` +
-      `${tried.join("\n")}\nBuild it where the package lies (a C++17 compiler is needed): npx node-gyp rebuild --directory ${root}`,
+      `${tried.join("\n")}\nBuild it where the package lies (a C++17 compiler is needed): npx node-gyp rebuild --directory ${packageRoot}`,
   );
 }
 
 let loaded: { binding: Binding; file: string } | undefined;
 
-/** The native engine, loaded at first use. Throws DeviceError with every path tried and why it failed. */
+/** The native engine, loaded at first use. */
 export function native(): Binding {
-  loaded ??= load();
+  loaded ??= loadEngine(enginePaths());
   return loaded.binding;
 }
 

@@ -6,7 +6,7 @@ import { check, type OpSpec } from "./spec.ts";
 
 export const spec: OpSpec = {
   name: "groupedMatmul",
-  kernels: ["grouped_matmul", "grouped_matmul_weight_grad", "combine_rows"],
+  kernels: ["grouped_matmul", "grouped_matmul_weight_grad"],
   math: "y_i = alpha · x_{rows[i]} · weight_eᵀ (+ onto) for the rows i of expert e",
   inputs: {
     x: "[T, K] float",

@@ -12,7 +12,7 @@ import type { Tensor } from "../core/tensor.ts";
 export interface OpSpec {
   /** The public function's name. */
   name: string;
-  /** The kernels it enqueues, as named in native/ops/table.h. */
+  /** The kernels it owns, as named in native/ops/table.h; its gradient may enqueue those of other ops besides. */
   kernels: readonly string[];
   math: string;
   inputs: Readonly<Record<string, string>>;

@@ -1,5 +1,6 @@
 import { run } from "../core/run.ts";
-import { checkRange, type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
+import { checkRange } from "./checks.ts";
+import { type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
 
 export interface AdamOptions extends OptimizerOptions {
   /** How much of the running means of gradient and squared gradient an update keeps. Default [0.9, 0.999]. */

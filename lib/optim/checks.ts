@@ -74,3 +74,17 @@ export function checkFit(name: string, what: string, given: Tensor, like: Tensor
     throw new ConfigError(`${name}: ${what} lies on another device than its parameter, the same was needed`);
   }
 }
+
+/** Settings must be finite numbers from 0 up, and below `below`. */
+export function checkRange(
+  name: string,
+  settings: Record<string, number>,
+  below = Number.POSITIVE_INFINITY,
+): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (!(Number.isFinite(value) && value >= 0 && value < below)) {
+      const limit = Number.isFinite(below) ? ` and below ${below}` : "";
+      throw new ConfigError(`${name}: ${key} is ${value}, needed a finite number from 0 up${limit}`, key);
+    }
+  }
+}

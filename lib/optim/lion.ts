@@ -1,5 +1,6 @@
 import { run } from "../core/run.ts";
-import { checkRange, type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
+import { checkRange } from "./checks.ts";
+import { type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
 
 export interface LionOptions extends OptimizerOptions {
   /** Weights of the momentum in the direction of a step, and of its own decay. Default [0.9, 0.99]. */

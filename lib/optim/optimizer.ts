@@ -1,5 +1,5 @@
-import { ConfigError } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { checkRange } from "./checks.ts";
 import { OptimizerRun } from "./optimizer_run.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -60,18 +60,4 @@ export function optimizerOf(rule: Rule, maxNorm = Number.POSITIVE_INFINITY): Opt
   if (typeof rule.lr === "number") checkRange(rule.name, { lr: rule.lr });
   checkRange(rule.name, { weightDecay: rule.weightDecay });
   return { kind: "optimizer", rule, maxNorm, init: (params) => new OptimizerRun(rule, maxNorm, params) };
-}
-
-/** Settings must be finite numbers from 0 up, and below `below`. */
-export function checkRange(
-  name: string,
-  settings: Record<string, number>,
-  below = Number.POSITIVE_INFINITY,
-): void {
-  for (const [key, value] of Object.entries(settings)) {
-    if (!(Number.isFinite(value) && value >= 0 && value < below)) {
-      const limit = Number.isFinite(below) ? ` and below ${below}` : "";
-      throw new ConfigError(`${name}: ${key} is ${value}, needed a finite number from 0 up${limit}`, key);
-    }
-  }
 }

@@ -4,9 +4,9 @@ import { run } from "../core/run.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { checkFit, checkNames, checkParams } from "./checks.ts";
+import { checkFit, checkNames, checkParams, checkRange } from "./checks.ts";
 import { type Group, groupOf, makeState, namesByDecay } from "./groups.ts";
-import { checkRange, type Rule } from "./optimizer.ts";
+import type { Rule } from "./optimizer.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 

@@ -1,6 +1,7 @@
 import { ConfigError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
-import { checkRange, type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
+import { checkRange } from "./checks.ts";
+import { type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
 
 export interface SgdOptions extends OptimizerOptions {
   /** How much of the velocity an update keeps. Default 0: no velocity. */

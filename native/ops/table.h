@@ -4,6 +4,7 @@
 #include "ops/add.h"
 #include "ops/attention.h"
 #include "ops/attention_grad.h"
+#include "ops/ceiling.h"
 #include "ops/combine_rows.h"
 #include "ops/dora_compose.h"
 #include "ops/dora_norm.h"
@@ -42,6 +43,7 @@
   X(dora_norm)                    \
   X(dropout)                      \
   X(fill)                         \
+  X(fma_peak)                     \
   X(gather_rows)                  \
   X(grouped_matmul)               \
   X(grouped_matmul_weight_grad)   \
@@ -73,6 +75,9 @@
   X(sigmoid_gate)                 \
   X(sigmoid_gate_grad)            \
   X(sort_by_expert)               \
+  X(stream_copy)                  \
+  X(stream_read)                  \
+  X(stream_triad)                 \
   X(sum_squares)                  \
   X(swiglu)                       \
   X(swiglu_grad)

@@ -213,14 +213,25 @@ test("the loss may be a parameter itself", async () => {
   x.dispose();
 });
 
-test("one tensor in several places: nothing is written into a shared gradient", async () => {
+test("one gradient handed to two tensors: adding to one leaves the other alone", async () => {
+  const x = dev.tensor([1, -2], [2]);
+  const { value, grads } = valueAndGrad({ x }, () => {
+    const [a, b] = [scale(x, 2), scale(x, 3)];
+    const c = scale(a, 5);
+    return sum(add(add(a, b), c)); // a and b get the gradient of their sum; c then adds to a's
+  });
+  expect(await value.item()).toBe(-15);
+  expect([...(await grads.x.data())]).toEqual([15, 15]);
+  disposeAll(x, value, grads);
+});
+
+test("a tensor used twice by one op", async () => {
   const x = dev.tensor([1, -2], [2]);
   const { value, grads } = valueAndGrad({ x }, () => {
     const y = scale(x, 1);
     const z = add(y, y);
-    return sum(add(add(z, y), add(z, z, { alpha: 2 }), { beta: 0.5 }));
+    return sum(add(add(z, y), add(z, z, { alpha: 2 }), { beta: 0.5 })); // z = 2y; (z + y) + 3z/2 = 6y
   });
-  // z = 2y; (z + y) + (3z)/2 = 6y
   expect(await value.item()).toBe(-6);
   expect([...(await grads.x.data())]).toEqual([6, 6]);
   disposeAll(x, value, grads);

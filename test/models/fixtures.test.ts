@@ -5,35 +5,11 @@ import { disposeAll, valueAndGrad, withoutGrad } from "../../lib/core/tape.ts";
 import { generateBatch } from "../../lib/generate/batch.ts";
 import { loadModel } from "../../lib/models/load.ts";
 import type { Model } from "../../lib/models/model.ts";
-import { packBatch, type TokenBatch } from "../../lib/text/token_batch.ts";
 import { languageModelLoss, lossParts } from "../../lib/train/loss.ts";
-import { hfTiny, readTensors } from "../support/fixture.ts";
+import { hfTiny, readTensors, rowsOf, type Tensors, unpadded } from "../support/fixture.ts";
 import { expectClose, expectLoss } from "../support/oracle.ts";
 
-type Tensors = Awaited<ReturnType<typeof readTensors>>;
-
 const kGreedyPrompt = 8;
-
-/** The fixture's rows without their padding, and the place of each token among the padded ones. */
-function unpadded(expected: Tensors): { batch: TokenBatch; kept: number[] } {
-  const [rows = 0, width = 0] = expected.input_ids!.shape;
-  const kept: number[] = [];
-  const documents: number[][] = [];
-  const learn: boolean[][] = [];
-  for (let r = 0; r < rows; r++) {
-    const places = Array.from({ length: width }, (_, t) => r * width + t);
-    const real = places.filter((at) => expected.attention_mask!.data[at] === 1);
-    kept.push(...real);
-    documents.push(real.map((at) => expected.input_ids!.data[at]!));
-    learn.push(real.map((at) => expected.labels!.data[at] !== -100));
-  }
-  return { batch: packBatch(documents, learn), kept };
-}
-
-const rowsOf = ({ shape, data }: Tensors[string], rows: readonly number[]): number[] => {
-  const width = shape.at(-1)!;
-  return rows.flatMap((row) => data.slice(row * width, (row + 1) * width));
-};
 
 /** Fused gradients by the names of their parts: experts.gate_up_proj holds, expert by expert, gate rows, then up rows. */
 function perExpert(expected: Tensors, names: readonly string[]): Record<string, number[]> {

@@ -1,0 +1,65 @@
+import path from "node:path";
+import { z } from "zod";
+import { openDevice, threadsOption } from "./device.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { command, filePath, jsonOption } from "./options.ts";
+import { printJson } from "./output.ts";
+import { showProgress } from "./progress.ts";
+import { lossAfter } from "./quickstart/report.ts";
+import { runQuickstart, type Stage } from "./quickstart/run.ts";
+
+export default command({
+  options: z.strictObject({
+    out: filePath()
+      .default(path.resolve("runs/quickstart"))
+      .describe("folder for the model, the adapter and report.html"),
+    seed: z.int().min(0).default(1).describe("decides initial weights, order of data, samples"),
+    pretrainSteps: z.int().min(8).default(320).describe("updates of 4096 tokens on glosses"),
+    finetuneSteps: z.int().min(8).default(120).describe("updates of 4096 tokens on declarations"),
+    ...threadsOption,
+    ...jsonOption,
+  }),
+  run: async ({ json, threads, ...options }) => {
+    const interrupt = onInterrupt("quickstart: stopping after this step");
+    const device = await openDevice(threads);
+    const started = performance.now();
+    try {
+      const outcome = await runQuickstart(device, { ...options, signal: interrupt.signal }, stageFor(json));
+      const seconds = Math.round((performance.now() - started) / 1000);
+      const losses = {
+        pretrained: {
+          glosses: lossAfter(outcome.pretraining, "glosses"),
+          declarations: lossAfter(outcome.pretraining, "declarations"),
+        },
+        finetuned: {
+          glosses: lossAfter(outcome.finetuning, "glosses"),
+          declarations: lossAfter(outcome.finetuning, "declarations"),
+        },
+      };
+      if (json) printJson({ seconds, ...losses, out: options.out });
+      else process.stdout.write(closing(options.out, seconds, losses));
+    } finally {
+      interrupt.end();
+      device.close();
+    }
+  },
+});
+
+const stageFor = (json: boolean): Stage => ({
+  title: (text) => void (json || process.stdout.write(`\n${text}\n`)),
+  line: (text) => void (json || process.stdout.write(`${text}\n`)),
+  follow: (steps) => showProgress(steps, json),
+});
+
+type Losses = Record<string, { glosses: number; declarations: number }>;
+
+function closing(out: string, seconds: number, { pretrained, finetuned }: Losses): string {
+  const change = (set: "glosses" | "declarations") =>
+    `${pretrained![set].toFixed(3)} → ${finetuned![set].toFixed(3)}`;
+  return `
+Done in ${seconds} s. Loss, before → after fine-tuning: declarations ${change("declarations")}, glosses ${change("glosses")}
+  report   ${path.join(out, "report.html")}
+  model    ${path.join(out, "model")}   (try: npx mixwright generate --model ${path.join(out, "merged")} --prompt "interface ")
+  adapter  ${path.join(out, "adapter")}   a PEFT folder
+`;
+}

@@ -1,0 +1,106 @@
+import type { StepMetrics } from "../train/metrics.ts";
+import { loadSections } from "./load_report.ts";
+import { numberText } from "./number_text.ts";
+import type { Curves, Facts, Section, Series } from "./sections.ts";
+import { type Point, smooth } from "./smooth.ts";
+
+/** Fewer steps than this are drawn as they are, without a smoothed curve. */
+const kSmoothedSteps = 100;
+
+/**
+ * Sections for the lines of a metrics.jsonl: results, losses, rates, and the load of the experts. Where a resumed run
+ * wrote a step twice, the later line counts. A loss that isn't finite, null in JSON, leaves a gap.
+ */
+export function metricsSections(lines: readonly StepMetrics[]): Section[] {
+  const steps = [...new Map(lines.map((m) => [m.step, m])).values()].sort((a, b) => a.step - b.step);
+  if (steps.length === 0) return [{ kind: "text", title: "Metrics", text: "No step was recorded." }];
+  return [
+    result(steps),
+    lossCurves(steps),
+    ...single(steps, "lr", "Learning rate", "Of each update."),
+    ...single(steps, "gradNorm", "Gradient norm", "Of all gradients together, before clipping. Log scale."),
+    ...single(
+      steps,
+      "auxLoss",
+      "Load-balancing loss",
+      "Unweighted. Balanced: 1 (Switch) or top-k (Hugging Face).",
+    ),
+    ...single(steps, "zLoss", "Router z-loss", "Unweighted."),
+    ...single(steps, "tokensPerSecond", "Tokens per second", "Of the wall clock, validation not counted."),
+    ...loadSections(steps),
+  ];
+}
+
+function result(steps: readonly StepMetrics[]): Facts {
+  const last = steps.at(-1)!;
+  const facts: Record<string, string | number> = { Steps: last.step, Tokens: last.tokens };
+  facts["Training loss"] = mean(steps.slice(-Math.ceil(steps.length / 50)).map((m) => m.loss));
+  for (const [name, points] of validationCurves(steps)) {
+    const finite = points.filter(([, y]) => Number.isFinite(y));
+    const best = finite.reduce((a, b) => (b[1] < a[1] ? b : a), finite[0] ?? points[0]!);
+    facts[`Best loss on ${name} (step ${numberText(best[0])})`] = best[1];
+  }
+  facts["Tokens per second"] = Math.round(mean(steps.map((m) => m.tokensPerSecond).filter(Number.isFinite)));
+  return { kind: "facts", title: "Result", facts };
+}
+
+function lossCurves(steps: readonly StepMetrics[]): Curves {
+  const validation = [...validationCurves(steps)].map(([name, points]) => ({ name, points }));
+  const series = [...withSmoothed("training", pointsOf(steps, "loss")), ...validation];
+  const log = series.every((s) => s.points.every(([, y]) => y > 0 || !Number.isFinite(y)));
+  const means = "Mean over the targets, in nats per token; training counts the router losses in.";
+  return {
+    kind: "curves",
+    title: "Loss",
+    note: `${means}${log ? " Log scale." : ""} Drag to zoom, double-click to go back.`,
+    xLabel: "step",
+    yLabel: "loss",
+    series,
+    log,
+    wide: true,
+  };
+}
+
+/** The chart of one metric, if the run has it. */
+function single(
+  steps: readonly StepMetrics[],
+  key: "lr" | "gradNorm" | "auxLoss" | "zLoss" | "tokensPerSecond",
+  title: string,
+  note: string,
+): Curves[] {
+  const points = pointsOf(steps, key);
+  if (points.length === 0) return [];
+  const yLabel = title.toLowerCase();
+  const series = key === "lr" ? [{ name: yLabel, points }] : withSmoothed("each step", points);
+  return [{ kind: "curves", title, note, xLabel: "step", yLabel, series, log: key === "gradNorm" }];
+}
+
+function pointsOf(steps: readonly StepMetrics[], key: keyof StepMetrics): Point[] {
+  return steps.filter((m) => m[key] !== undefined).map((m) => [m.step, m[key] as number]);
+}
+
+/** A noisy curve, pale, and its smoothed one; short curves as they are. */
+function withSmoothed(name: string, points: readonly Point[]): Series[] {
+  if (points.length < kSmoothedSteps) return [{ name, points }];
+  return [
+    { name, points, faint: true },
+    { name: "smoothed", points: smooth(points) },
+  ];
+}
+
+/** The curve of each validation set, in the order in which they came up. */
+function validationCurves(steps: readonly StepMetrics[]): Map<string, Point[]> {
+  const curves = new Map<string, Point[]>();
+  for (const { step, validation } of steps) {
+    for (const [name, loss] of Object.entries(validation ?? {})) {
+      if (!curves.has(name)) curves.set(name, []);
+      curves.get(name)!.push([step, loss]);
+    }
+  }
+  return curves;
+}
+
+/** NaN for none, and if any isn't finite. */
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, v) => sum + (Number.isFinite(v) ? v : Number.NaN), 0) / values.length;
+}

@@ -1,0 +1,128 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { Worker } from "node:worker_threads";
+import { ConfigError, MixwrightError } from "../core/errors.ts";
+import { writeFolderAtomically } from "../io/atomic.ts";
+
+export interface TrainTokenizerOptions {
+  /** Ids in all: special tokens, the 256 bytes, then merges. From 256 + special tokens up to 30,000. */
+  vocabSize: number;
+  /** Take the first ids, in this order. The first one ends a text. Default `<|endoftext|>`. */
+  specialTokens?: readonly string[];
+  /** Jinja chat template, for tokenizer_config.json. */
+  chatTemplate?: string;
+}
+
+// The package trains without a promise: on a thread, so that the caller's goes on.
+const kThreadSource = `
+  const { workerData } = require("node:worker_threads");
+  const { BPE, byteLevelPreTokenizer, Tokenizer } = require(workerData.tokenizers);
+  const tokenizer = new Tokenizer(BPE.empty());
+  tokenizer.setPreTokenizer(byteLevelPreTokenizer(false));
+  tokenizer.train([workerData.file]);
+  tokenizer.save(workerData.out);
+`;
+
+/** What the package's trainer always makes. */
+const kTrained = 30_000;
+
+/**
+ * Learns a byte-level BPE tokenizer (Sennrich et al. 2016; GPT-2's splitting) and writes it to `dir` as tokenizer.json and
+ * tokenizer_config.json. Merges are learned in order, so a smaller vocabulary is the beginning of a larger one. Throws
+ * ConfigError for a size out of range.
+ */
+export async function trainTokenizer(
+  texts: readonly string[],
+  dir: string,
+  options: TrainTokenizerOptions,
+): Promise<void> {
+  const { vocabSize, specialTokens = ["<|endoftext|>"], chatTemplate } = options;
+  const fewest = 256 + specialTokens.length;
+  if (!Number.isInteger(vocabSize) || vocabSize < fewest || vocabSize > kTrained) {
+    throw new ConfigError(
+      `trainTokenizer: vocabSize is ${vocabSize}, from ${fewest} to ${kTrained} was needed`,
+      "vocabSize",
+    );
+  }
+  const merges = (await learnMerges(texts)).slice(0, vocabSize - fewest);
+  const alphabet = byteAlphabet();
+  const tokens = [...specialTokens, ...alphabet, ...merges.map(([a, b]) => a + b)];
+  const json = {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: specialTokens.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: null,
+    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges,
+    },
+  };
+  const config = {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    eos_token: specialTokens[0],
+    clean_up_tokenization_spaces: false,
+    ...(chatTemplate !== undefined && { chat_template: chatTemplate }),
+  };
+  await writeFolderAtomically(dir, async (temporary) => {
+    await writeFile(path.join(temporary, "tokenizer.json"), JSON.stringify(json));
+    await writeFile(path.join(temporary, "tokenizer_config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  });
+}
+
+async function learnMerges(texts: readonly string[]): Promise<[string, string][]> {
+  const scratch = await mkdtemp(path.join(tmpdir(), "mixwright-bpe-"));
+  try {
+    const file = path.join(scratch, "texts.txt");
+    const out = path.join(scratch, "tokenizer.json");
+    await writeFile(file, texts.join("\n"));
+    const tokenizers = createRequire(import.meta.url).resolve("tokenizers");
+    await ended(new Worker(kThreadSource, { eval: true, workerData: { tokenizers, file, out } }));
+    const trained = JSON.parse(await readFile(out, "utf8")) as {
+      model: { merges: ([string, string] | string)[] };
+    };
+    return trained.model.merges.map((merge) =>
+      typeof merge === "string" ? (merge.split(" ") as [string, string]) : merge,
+    );
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+const ended = (worker: Worker): Promise<void> =>
+  new Promise((resolve, reject) => {
+    worker.on("error", reject);
+    worker.on("exit", (code) => {
+      if (code === 0) resolve();
+      else reject(new MixwrightError(`trainTokenizer: the trainer ended with ${code}`));
+    });
+  });
+
+/** GPT-2's printable stand-ins for the 256 bytes, in byte order. */
+function byteAlphabet(): string[] {
+  const printable = (byte: number): boolean =>
+    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
+}
