@@ -17,10 +17,10 @@ export {
   sequentialBatches,
 } from "./data/packed_batches.ts";
 export { readTexts } from "./data/text_files.ts";
-export { openTokenFile, type TokenFile, type TokenFileInfo, writeTokenFile } from "./data/token_file.ts";
+export { openTokenFile, type TokenFile, type TokenFileInfo } from "./data/token_file.ts";
+export { writeTokenFile } from "./data/write_token_file.ts";
 export { type GenerateBatchOptions, type GeneratedBatch, generateBatch } from "./generate/batch.ts";
 export { type FinishReason, type Generated, type GenerateOptions, generate } from "./generate/generate.ts";
-
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { describeModel, type ModelDescription } from "./models/describe.ts";
@@ -41,13 +41,8 @@ export { metricsSections } from "./report/metrics_report.ts";
 export { writeReport } from "./report/page.ts";
 export type { Report, Section } from "./report/sections.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
-export {
-  type Example,
-  type ExampleOptions,
-  type Examples,
-  readExamples,
-  type SftRow,
-} from "./text/examples.ts";
+export { type Examples, readExamples } from "./text/examples.ts";
+export type { Example, ExampleOptions, SftRow } from "./text/sft_row.ts";
 export { type BatchSource, packBatch, type TokenBatch } from "./text/token_batch.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export type { TrainingData } from "./train/batch_source.ts";

@@ -8,7 +8,7 @@ import { isObject, parseJson } from "../io/json.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import type { Model } from "../models/model.ts";
 import type { Adapter, AdapterConfig } from "./adapter.ts";
-import { buildAdapter } from "./attach.ts";
+import { buildAdapter } from "./build.ts";
 import { type FusedPair, fromOldPeft, fromPeft, toPeft } from "./fused_experts.ts";
 import { readPeftConfig, writePeftConfig } from "./peft_config.ts";
 

@@ -1,3 +1,5 @@
+import { chunked } from "../text/chunked.ts";
+import { withEos } from "../text/encode_pair.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** Tokenized documents by number. */
@@ -22,18 +24,9 @@ export async function* encodeDocuments(
   tokenizer: Tokenizer,
   texts: AsyncIterable<string> | Iterable<string>,
 ): AsyncGenerator<Int32Array, void, undefined> {
-  const { eosTokenId: eos } = tokenizer;
-  let batch: string[] = [];
-  const encode = async (): Promise<Int32Array[]> =>
-    (await tokenizer.encodeBatch(batch)).map((ids) =>
-      Int32Array.from(eos === undefined || ids.at(-1) === eos ? ids : [...ids, eos]),
-    );
-  for await (const text of texts) {
-    if (batch.push(text) < kBatch) continue;
-    yield* await encode();
-    batch = [];
+  for await (const batch of chunked(texts, kBatch)) {
+    for (const ids of await tokenizer.encodeBatch(batch)) yield Int32Array.from(withEos(tokenizer, ids));
   }
-  if (batch.length > 0) yield* await encode();
 }
 
 /** The same, as a corpus in memory. */

@@ -1,11 +1,7 @@
-import { createHash } from "node:crypto";
-import { type FileHandle, open, readFile, rm } from "node:fs/promises";
-import path from "node:path";
-import { ConfigError, FormatError } from "../core/errors.ts";
-import { writeFileAtomically, writeFully } from "../io/atomic.ts";
+import { type FileHandle, open, readFile } from "node:fs/promises";
+import { FormatError } from "../core/errors.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { readAt } from "../io/read_at.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Corpus } from "./corpus.ts";
 
 /** What `<name>.ds.json` says about a token file. */
@@ -20,96 +16,6 @@ export interface TokenFileInfo {
 }
 
 const kChunkBytes = 2 ** 20;
-
-/**
- * Writes datatrove's token layout: `file` (`<name>.ds`) has the ids of all documents end to end, u16 little-endian where the
- * vocabulary fits, else u32; `.index` the document ends in tokens, u64; `.metadata` datatrove's two lines; `.json` ours.
- * Holds one chunk at a time. Every file appears by a rename, the index last: without it the others are not read.
- * @throws FormatError for an id outside the vocabulary; nothing is left then.
- */
-export async function writeTokenFile(
-  file: string,
-  documents: AsyncIterable<ArrayLike<number>> | Iterable<ArrayLike<number>>,
-  from: { tokenizer?: Tokenizer; vocabSize?: number },
-): Promise<TokenFileInfo> {
-  const vocabSize = from.vocabSize ?? from.tokenizer?.vocabSize;
-  if (vocabSize === undefined || !Number.isInteger(vocabSize) || vocabSize < 1 || vocabSize > 2 ** 31) {
-    throw new ConfigError(
-      `writeTokenFile: vocabSize is ${vocabSize}, a whole number from 1 to 2^31 was needed, or a tokenizer`,
-      "vocabSize",
-    );
-  }
-  const tokenBytes = vocabSize <= 2 ** 16 ? 2 : 4;
-  const tokenizer = from.tokenizer && (await identityOf(from.tokenizer));
-  let count = 0;
-  let tokens = 0;
-  let info!: TokenFileInfo;
-  await writeFileAtomically(`${file}.index`, async (indexHandle) => {
-    await writeFileAtomically(file, async (dataHandle) => {
-      const index = new ChunkWriter(indexHandle);
-      const data = new ChunkWriter(dataHandle);
-      for await (const ids of documents) {
-        checkIds(ids, vocabSize, file, count);
-        await data.write(Buffer.from((tokenBytes === 2 ? Uint16Array : Uint32Array).from(ids).buffer));
-        tokens += ids.length;
-        count++;
-        await index.write(Buffer.from(BigUint64Array.of(BigInt(tokens)).buffer));
-      }
-      await data.flush();
-      await index.flush();
-      await rm(`${file}.index`, { force: true });
-    });
-    info = { documents: count, tokens, tokenBytes, vocabSize, ...(tokenizer && { tokenizer }) };
-    await writeText(`${file}.json`, `${JSON.stringify(info, null, 2)}\n`);
-    await writeText(
-      `${file}.metadata`,
-      `${tokenizer?.name ?? "Unknown Tokenizer"}|${tokenBytes}\n${tokens}\n`,
-    );
-  });
-  return info;
-}
-
-async function identityOf({ dir }: Tokenizer): Promise<{ name: string; sha256: string }> {
-  const bytes = await readFile(path.join(dir, "tokenizer.json"));
-  return {
-    name: path.basename(path.resolve(dir)),
-    sha256: createHash("sha256").update(bytes).digest("hex"),
-  };
-}
-
-function checkIds(ids: ArrayLike<number>, vocabSize: number, file: string, document: number): void {
-  for (let t = 0; t < ids.length; t++) {
-    const id = ids[t]!;
-    if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
-    throw new FormatError(
-      `${file}: document ${document} has id ${id} at ${t}, the vocabulary has ${vocabSize}.`,
-      file,
-    );
-  }
-}
-
-const writeText = (file: string, text: string): Promise<void> =>
-  writeFileAtomically(file, async (handle) => writeFully(handle, Buffer.from(text)));
-
-/** Gathers small writes. */
-class ChunkWriter {
-  private readonly chunk = Buffer.alloc(kChunkBytes);
-  private used = 0;
-
-  constructor(private readonly handle: FileHandle) {}
-
-  async write(bytes: Buffer): Promise<void> {
-    if (this.used + bytes.length > kChunkBytes) await this.flush();
-    if (bytes.length > kChunkBytes) return writeFully(this.handle, bytes);
-    bytes.copy(this.chunk, this.used);
-    this.used += bytes.length;
-  }
-
-  async flush(): Promise<void> {
-    await writeFully(this.handle, this.chunk.subarray(0, this.used));
-    this.used = 0;
-  }
-}
 
 /** An open token file: documents by number. Only the document ends (8 bytes each) are kept in memory. */
 export class TokenFile implements Corpus {
@@ -233,4 +139,16 @@ async function readInfo(file: string): Promise<TokenFileInfo | undefined> {
     );
   }
   return info as unknown as TokenFileInfo;
+}
+
+/** Throws FormatError for an id outside the vocabulary. */
+export function checkIds(ids: ArrayLike<number>, vocabSize: number, file: string, document: number): void {
+  for (let t = 0; t < ids.length; t++) {
+    const id = ids[t]!;
+    if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
+    throw new FormatError(
+      `${file}: document ${document} has id ${id} at ${t}, the vocabulary has ${vocabSize}.`,
+      file,
+    );
+  }
 }

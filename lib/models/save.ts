@@ -63,7 +63,7 @@ export async function saveModel(
         await writeSafetensors(path.join(temporary, shard), tensors, { format: "pt" });
       }
       if (origin?.shards) await writeJson(temporary, "model.safetensors.index.json", indexOf(byShard, total));
-      await writeJson(temporary, "config.json", config.raw);
+      await writeFile(path.join(temporary, "config.json"), configText(config.raw));
       for (const file of companions) {
         if (present.includes(file)) await copyFile(path.join(source!, file), path.join(temporary, file));
       }
@@ -74,6 +74,13 @@ export async function saveModel(
 
 const writeJson = (dir: string, file: string, value: unknown): Promise<void> =>
   writeFile(path.join(dir, file), `${JSON.stringify(value, null, 2)}\n`);
+
+/** transformers 5 refuses an integer where a field is a float, and JSON.stringify writes 0.0 as 0. */
+const configText = (raw: Readonly<Record<string, unknown>>): string =>
+  `${JSON.stringify(raw, null, 2)}\n`.replace(
+    /^( {2}"(?:clip_qkv|initializer_range|rms_norm_eps|router_aux_loss_coef|router_jitter_noise)": -?\d+)(,?)$/gm,
+    "$1.0$2",
+  );
 
 const indexOf = (byShard: Map<string, TensorToWrite[]>, total: number): unknown => ({
   metadata: { total_size: total },

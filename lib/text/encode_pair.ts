@@ -7,49 +7,62 @@ export interface EncodedPair {
 }
 
 /**
- * Ids of a text, with the bos token the tokenizer puts before it, once even where the text itself begins with bos, and
- * without an eos token behind.
+ * Ids of texts, each with the bos token the tokenizer puts before it, once even where the text itself begins with bos, and
+ * without an eos token that the tokenizer puts behind.
  */
-export function encodeText(tokenizer: Tokenizer, text: string): number[] {
+export async function encodeTexts(tokenizer: Tokenizer, texts: readonly string[]): Promise<number[][]> {
   const { bosTokenId: bos, eosTokenId: eos, eosToken } = tokenizer;
-  const ids = tokenizer.encode(text);
-  if (bos !== undefined && ids[0] === bos && ids[1] === bos) ids.shift();
-  if (eos !== undefined && ids.at(-1) === eos && !text.endsWith(eosToken!)) ids.pop();
-  return ids;
+  const encoded = await tokenizer.encodeBatch(texts);
+  encoded.forEach((ids, i) => {
+    if (bos !== undefined && ids[0] === bos && ids[1] === bos) ids.shift();
+    if (eos === undefined || ids.at(-1) !== eos) return;
+    if (ids.at(-2) === eos || !texts[i]!.endsWith(eosToken!)) ids.pop();
+  });
+  return encoded;
 }
 
 /**
- * Ids of a prompt as `encodeText` alone gives them, which is what the model is given when it generates, and of the completion
- * as it goes on from there: never a bos token inside, eos once at the end where the tokenizer has one. Undefined if the two
- * can't be told apart: no token begins where the completion does.
+ * Ids of a prompt as it is encoded alone, which is what the model is given when it generates, and of the completion as it goes
+ * on from there: never a bos token inside, eos once at the end where the tokenizer has one. Undefined if the two can't be told
+ * apart: no token begins where the completion does.
  */
-export function encodePair(
+export async function encodePair(
   tokenizer: Tokenizer,
   prompt: string,
   completion: string,
-): EncodedPair | undefined {
-  const { eosTokenId: eos } = tokenizer;
-  const before = encodeText(tokenizer, prompt);
-  const whole = encodeText(tokenizer, prompt + completion);
+): Promise<EncodedPair | undefined> {
+  const [before, whole] = (await encodeTexts(tokenizer, [prompt, prompt + completion])) as [
+    number[],
+    number[],
+  ];
   const after = before.every((id, i) => whole[i] === id)
     ? whole.slice(before.length)
-    : encodeBehind(tokenizer, before, whole, completion);
-  if (after && eos !== undefined && after.at(-1) !== eos) after.push(eos);
-  return after && { prompt: before, completion: after };
+    : await encodeBehind(tokenizer, before, whole, completion);
+  return after && { prompt: before, completion: withEos(tokenizer, after) };
 }
 
-/** Where the prompt's last token would merge with the completion: the completion's ids as they are behind a line break. */
-function encodeBehind(
+/** The same ids, with eos at the end where the tokenizer has one. */
+export const withEos = ({ eosTokenId: eos }: Tokenizer, ids: number[]): number[] =>
+  eos === undefined || ids.at(-1) === eos ? ids : [...ids, eos];
+
+/** Characters that rarely join what follows: one of them will do, whatever the completion begins with. */
+const kAnchors = ["\n", "a", "1"];
+
+/** Where the prompt's last token would merge with the completion: the completion's ids as they are behind another character. */
+async function encodeBehind(
   tokenizer: Tokenizer,
   before: readonly number[],
   whole: readonly number[],
   completion: string,
-): number[] | undefined {
-  const options = { addSpecialTokens: false };
-  const lineBreak = tokenizer.encode("\n", options);
-  const ids = tokenizer.encode(`\n${completion}`, options);
-  if (!lineBreak.every((id, i) => ids[i] === id)) return undefined;
-  const after = ids.slice(lineBreak.length);
-  const spelled = (tokens: Iterable<number>) => tokenizer.decode(tokens, { skipSpecialTokens: false });
-  return spelled([...before, ...after]) === spelled(whole) ? after : undefined;
+): Promise<number[] | undefined> {
+  const encode = (texts: string[]) => tokenizer.encodeBatch(texts, { addSpecialTokens: false });
+  const spelled = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: false });
+  const alone = await encode(kAnchors);
+  const joined = await encode(kAnchors.map((anchor) => anchor + completion));
+  for (const [a, ids] of joined.entries()) {
+    const after = ids.slice(alone[a]!.length);
+    const splits = alone[a]!.every((id, i) => ids[i] === id);
+    if (splits && spelled([...before, ...after]) === spelled(whole)) return after;
+  }
+  return undefined;
 }

@@ -1,6 +1,6 @@
 import { ConfigError } from "../core/errors.ts";
 import { permutation } from "../core/random.ts";
-import type { Example } from "./examples.ts";
+import type { Example } from "./sft_row.ts";
 import { type BatchSource, packBatch, type TokenBatch } from "./token_batch.ts";
 
 export interface ExampleBatchOptions {

@@ -1,6 +1,7 @@
 import { ConfigError } from "../core/errors.ts";
 import { exampleBatches } from "../text/example_batches.ts";
-import { type ExampleOptions, type Examples, readExamples, type SftRow } from "../text/examples.ts";
+import { type Examples, readExamples } from "../text/examples.ts";
+import type { ExampleOptions, SftRow } from "../text/sft_row.ts";
 import type { TokenBatch } from "../text/token_batch.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { sourceOf } from "./batch_source.ts";

@@ -177,9 +177,9 @@ describe("targets", () => {
     refused(on, { dropout: -0.1 }, "dropout is -0.1");
     refused(on, { rankPattern: { q_proj: 0 } }, "rank is 0");
     refused(on, { rankPattern: { "(": 2 } }, "is no regular expression");
-    refused(on, { modulesToSave: ["lm_haed"] }, 'modulesToSave names "lm_haed", which 0 modules are called');
-    refused(on, { modulesToSave: ["input_layernorm"] }, "which 2 modules are called");
-    refused(on, { modulesToSave: ["experts.1.w1"] }, "modulesToSave");
+    refused(on, { modulesToSave: ["lm_haed"] }, 'modulesToSave names "lm_haed", which no module is called');
+    refused(on, { modulesToSave: ["experts.1.w1"] }, "which no module is called");
+    refused(on, { modulesToSave: ["w1"] }, "which experts are called");
   });
 
   test("ranks and alphas of single modules", async () => {
@@ -210,6 +210,22 @@ describe("targets", () => {
       "experts of model.layers.0.block_sparse_moe.experts.0.w1 have ranks or alphas of their own";
     refused(on, { ...options, rankPattern: { "experts.1.w1": 3 } }, message);
     refused(on, { ...options, alphaPattern: { "experts.1.w1": 3 } }, message);
+  });
+
+  test("modules to save go by the end of their paths, as in PEFT", () => {
+    using on = model("qwen3", { num_hidden_layers: 1 });
+    const saved = (...modulesToSave: string[]): string[] => {
+      using adapter = attachLora(on, { modulesToSave });
+      return Object.keys(adapter.params).filter((key) => !key.includes("lora"));
+    };
+    expect(saved("lm_head", "head", "model.norm")).toEqual(["lm_head.weight", "model.norm.weight"]);
+    const at = "model.layers.0";
+    const norms = ["input_layernorm", "post_attention_layernorm", "self_attn.q_norm", "self_attn.k_norm"];
+    expect(saved("norm", "embed_tokens")).toEqual(
+      ["model.embed_tokens", "model.norm", ...norms.map((name) => `${at}.${name}`)].map(
+        (name) => `${name}.weight`,
+      ),
+    );
   });
 
   test("scales: alpha / rank, with rslora alpha / √rank", () => {

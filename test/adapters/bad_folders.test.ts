@@ -123,7 +123,7 @@ test.each([
   ["target_modules", ["w1"], "no layer is called w1; this model has q_proj, k_proj"],
   ["target_modules", null, "targets"],
   ["layers_to_transform", [7], "layers has 7"],
-  ["modules_to_save", ["score"], 'modulesToSave names "score", which 0 modules'],
+  ["modules_to_save", ["score"], 'modulesToSave names "score", which no module'],
 ] as const)("the setting %s %j makes no sense", async (key, value, message) => {
   const dir = await changed(({ config }) => {
     config[key] = value;

@@ -1,18 +1,10 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import type { BenchCase } from "../../bench/workload.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const benches = readdirSync(path.join(root, "bench/ops")).sort();
-
-test("every op with kernels has a bench file", () => {
-  const stems = readdirSync(path.join(root, "lib/ops"))
-    .filter((file) => /^ *kernels: \[/m.test(readFileSync(path.join(root, "lib/ops", file), "utf8")))
-    .map((file) => path.basename(file, ".ts"));
-  expect(stems.length).toBeGreaterThan(0);
-  expect(stems.filter((stem) => !benches.includes(`${stem}.bench.ts`))).toEqual([]);
-});
 
 test.each(benches)("bench/ops/%s exports cases with titles of their own", async (file) => {
   expect(file).toMatch(/\.bench\.ts$/);

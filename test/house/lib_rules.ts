@@ -21,7 +21,7 @@ const mayImport: Record<string, readonly string[]> = {
   optim: ["core", "ops"],
   train: ["core", "ops", "nn", "io", "text", "models", "adapters", "optim"],
   generate: ["core", "ops", "nn", "io", "text", "models", "adapters"],
-  report: ["io"],
+  report: ["io", "type train"],
   cli: [
     "index",
     "core",

@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { runTool } from "../support/run_tool.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { nameFaults } from "./file_rules.ts";
 import { importFaults } from "./lib_rules.ts";
@@ -34,7 +35,9 @@ function copyOfProject(): string {
 const newOp = (copy: string, name: string) =>
   spawnSync("npm", ["run", "--silent", "new-op", name], { cwd: copy, encoding: "utf8" });
 
-test("npm run new-op writes an op that the house rules, the linter and both compilers accept", () => {
+test("npm run new-op writes an op that the house rules, the linter and both compilers accept", {
+  timeout: 300_000,
+}, () => {
   const copy = copyOfProject();
   expect(newOp(copy, "zeta_norm")).toMatchObject({ status: 0, stderr: "" });
   expect(newOp(copy, "mean_pool")).toMatchObject({ status: 0, stderr: "" });
@@ -52,8 +55,8 @@ test("npm run new-op writes an op that the house rules, the linter and both comp
     `bench/ops/${stem}.bench.ts`,
   ]);
   const bin = path.join(root, "node_modules/.bin");
-  execFileSync(`${bin}/biome`, ["check", "--error-on-warnings", ...written], { cwd: copy, stdio: "pipe" });
-  execFileSync(`${bin}/tsc`, ["--noEmit", "-p", copy], { stdio: "pipe" });
+  runTool(`${bin}/biome`, ["check", "--error-on-warnings", ...written], { cwd: copy });
+  runTool(`${bin}/tsc`, ["--noEmit", "-p", copy]);
   if (spawnSync("c++", ["--version"]).status === 0) {
     const flags = [
       "-std=c++17",
@@ -64,14 +67,8 @@ test("npm run new-op writes an op that the house rules, the linter and both comp
       "-DMW_LANES=4",
       "-Inative",
     ];
-    execFileSync(
-      "c++",
-      [...flags, "-fsyntax-only", "native/ops/zeta_norm.cpu.cc", "native/ops/kernels.cpu.cc"],
-      {
-        cwd: copy,
-        stdio: "pipe",
-      },
-    );
+    const sources = ["native/ops/zeta_norm.cpu.cc", "native/ops/kernels.cpu.cc"];
+    runTool("c++", [...flags, "-fsyntax-only", ...sources], { cwd: copy });
   }
 });
 
