@@ -99,7 +99,7 @@ export async function readSettings(
   const file = config === undefined ? {} : await readConfig(String(config), Object.keys(spec.options.shape));
   const above = { ...file, ...flags };
   const earlier = await spec.earlier?.(above);
-  const result = spec.options.safeParse({ ...earlier?.settings, ...above });
+  const result = spec.options.safeParse({ ...earlier?.settings, ...above }, { reportInput: true });
   if (result.success) return result.data;
   const nameOf = (key: string): string => {
     if (key in flags) return flag(key);

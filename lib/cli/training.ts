@@ -96,7 +96,8 @@ export async function train(
     interrupt.end();
   }
   if (signal.aborted && ended < steps) {
-    note(`Stopped after step ${ended} of ${steps}. Go on: mixwright ${name} --resume --out ${out}`);
+    const where = ended === 0 ? "before the first step" : `after step ${ended} of ${steps}`;
+    note(`Stopped ${where}. Go on: mixwright ${name} --resume --out ${out}`);
     process.exitCode = 130;
     return;
   }
