@@ -10,6 +10,7 @@ export interface Row {
   pass: string;
   medianMs: number;
   bestMs: number;
+  processors: number;
   gflops: number;
   gigabytesPerSecond: number;
   percent: number;
@@ -51,6 +52,7 @@ const columns: [title: string, width: number, cell: (row: Row) => string][] = [
   ["pass", -7, (r) => r.pass],
   ["ms", 8, (r) => three(r.medianMs)],
   ["best", 8, (r) => three(r.bestMs)],
+  ["cpus", 4, (r) => r.processors.toFixed(1)],
   ["GFLOP/s", 7, (r) => three(r.gflops)],
   ["GB/s", 6, (r) => three(r.gigabytesPerSecond)],
   ["% of", 4, (r) => r.percent.toFixed(0)],

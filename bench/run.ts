@@ -50,6 +50,7 @@ function report(to: Report, ceilings: Ceilings, pass: Pass, timing: Timing): voi
     ...names,
     medianMs: timing.medianSeconds * 1e3,
     bestMs: timing.bestSeconds * 1e3,
+    processors: timing.processors,
     gflops: sum((cost) => cost.flops ?? 0) / timing.medianSeconds / 1e9,
     gigabytesPerSecond: sum((cost) => cost.reads + cost.writes) / timing.medianSeconds / 1e9,
     percent: (100 * least) / timing.medianSeconds,
