@@ -32,14 +32,19 @@ export class TrainStep {
   /** Enqueues step number `step`, counted from 1, and returns without waiting. */
   run(step: number, batches: readonly TokenBatch[], optimizer: OptimizerRun): PendingMetrics {
     this.model.device.step = step;
-    const { lr, ...scalars } = scope(() => {
-      const { totals, grads } = this.gradients(step, batches);
-      const update = optimizer.step(grads);
+    const { totals, grads } = this.gradients(step, batches);
+    let update: { lr: number; gradNorm: Tensor };
+    try {
+      update = scope(() => optimizer.step(grads));
+    } catch (error) {
+      disposeAll(totals);
+      throw error;
+    } finally {
       disposeAll(grads);
-      return { ...totals, ...update };
-    });
+    }
+    const { lr, gradNorm } = update;
     const tokens = batches.reduce((n, batch) => n + batch.tokens.length, 0);
-    return { step, lr, tokens, scalars: readAll(scalars) };
+    return { step, lr, tokens, scalars: readAll({ ...totals, gradNorm }) };
   }
 
   /** Forward and backward only: the gradients, and the loss with its parts, summed over `batches`. */
@@ -48,34 +53,49 @@ export class TrainStep {
     batches: readonly TokenBatch[],
   ): { totals: Record<string, Tensor>; grads: Record<string, Tensor> } {
     const targets = batches.reduce((n, batch) => n + targetCount(batch), 0);
-    const totals: Record<string, Tensor> = {};
-    const count = (name: string, value: Tensor): void => {
-      const before = totals[name];
-      totals[name] = before ? add(before, value) : value;
-      if (before) disposeAll(before, value);
-    };
+    const sums = new Sums();
     let grads: Record<string, Tensor> | undefined;
-    withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
-      for (const batch of batches) {
-        const share = targetCount(batch) / targets;
-        const extras: [string, Tensor][] = [];
-        const pass = valueAndGrad(
-          this.params,
-          () => {
-            const { loss, auxLoss, zLoss } = this.loss(batch, targets);
-            for (const [name, value] of Object.entries({ auxLoss, zLoss })) {
-              if (value) extras.push([name, keep(withoutGrad(() => scale(value, share)))]);
-            }
-            return loss;
-          },
-          grads ? { into: grads } : {},
-        );
-        grads = pass.grads;
-        count("loss", pass.value);
-        for (const [name, value] of extras) count(name, value);
-      }
-    });
-    return { totals, grads: grads! };
+    try {
+      withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
+        for (const batch of batches) {
+          const pass = valueAndGrad(
+            this.params,
+            () => this.partLoss(batch, targets, sums),
+            grads ? { into: grads } : {},
+          );
+          grads = pass.grads;
+          sums.add("loss", pass.value);
+        }
+      });
+    } catch (error) {
+      disposeAll(sums.totals, grads);
+      throw error;
+    }
+    return { totals: sums.totals, grads: grads! };
+  }
+
+  private partLoss(batch: TokenBatch, targets: number, sums: Sums): Tensor {
+    const { loss, auxLoss, zLoss } = this.loss(batch, targets);
+    const share = targetCount(batch) / targets;
+    for (const [name, value] of Object.entries({ auxLoss, zLoss })) {
+      if (value) sums.add(name, keep(withoutGrad(() => scale(value, share))));
+    }
+    return loss;
+  }
+}
+
+/** Scalars added up over the parts of a step. It owns what it is given. */
+class Sums {
+  readonly totals: Record<string, Tensor> = {};
+
+  add(name: string, value: Tensor): void {
+    const before = this.totals[name];
+    if (before === undefined) {
+      this.totals[name] = value;
+      return;
+    }
+    this.totals[name] = keep(withoutGrad(() => add(before, value)));
+    disposeAll(before, value);
   }
 }
 

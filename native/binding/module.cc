@@ -74,6 +74,7 @@ void close(Info info) { Environment::of(info).close(info[0].As<Napi::Number>().I
 Napi::Value alloc(Info info) {
   Environment& env = Environment::of(info);
   Device& device = env.device(info[0]);
+  env.throw_if_poisoned(device);
   View view = view_from(info, 1);
   Block* block;
   try {
