@@ -14,8 +14,8 @@ export default command({
       .default(path.resolve("runs/quickstart"))
       .describe("folder for the model, the adapter and report.html"),
     seed: z.int().min(0).default(1).describe("decides initial weights, order of data, samples"),
-    pretrainSteps: z.int().min(8).default(320).describe("updates of 4096 tokens on glosses"),
-    finetuneSteps: z.int().min(8).default(120).describe("updates of 4096 tokens on declarations"),
+    pretrainSteps: z.int().min(8).default(1300).describe("updates of 1024 tokens on glosses"),
+    finetuneSteps: z.int().min(8).default(300).describe("updates of 1024 tokens on declarations"),
     ...threadsOption,
     ...jsonOption,
   }),
@@ -59,7 +59,7 @@ function closing(out: string, seconds: number, { pretrained, finetuned }: Losses
   return `
 Done in ${seconds} s. Loss, before → after fine-tuning: declarations ${change("declarations")}, glosses ${change("glosses")}
   report   ${path.join(out, "report.html")}
-  model    ${path.join(out, "model")}   (try: npx mixwright generate --model ${path.join(out, "merged")} --prompt "interface ")
+  model    ${path.join(out, "model")}   (try: npx mixwright generate --model ${path.join(out, "merged")} --prompt "interface Array")
   adapter  ${path.join(out, "adapter")}   a PEFT folder
 `;
 }

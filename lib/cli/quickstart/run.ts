@@ -46,7 +46,7 @@ export interface QuickstartOptions {
   signal: AbortSignal;
 }
 
-const batchTokens = 4096;
+const batchTokens = 1024;
 const maxLength = 256;
 
 /** A sparse model that two cores train in a minute: 8 experts a layer, 2 of them for each token. */
@@ -67,8 +67,8 @@ const architecture = {
   eos_token_id: 0,
 };
 
-const glossPrompts = ["house: ", "to sing: ", "a small "];
-const codePrompts = ["interface ", "/** Returns "];
+const glossPrompts = ["house:", "sing:", "small boat:"];
+const codePrompts = ["interface Array", "declare function"];
 
 /** Pretrains a small sparse model, fine-tunes it with DoRA on another text, and shows what changed. */
 export async function runQuickstart(
@@ -81,7 +81,7 @@ export async function runQuickstart(
   stage.title("1 · Texts and tokenizer");
   const texts = { glosses: await glosses(), declarations: await declarations() };
   const modelDir = path.join(out, "model");
-  await trainTokenizer([...sampleOf(texts.glosses, 8), ...texts.declarations], modelDir, {
+  await trainTokenizer(sampleOf(texts.glosses, 4), modelDir, {
     vocabSize: architecture.vocab_size,
   });
   const tokenizer = await loadTokenizer(modelDir);
@@ -106,7 +106,7 @@ export async function runQuickstart(
   const pretraining = await follow(run, {
     phase: "pretrain",
     steps: options.pretrainSteps,
-    peak: 4e-3,
+    peak: 3e-3,
     data: data.glosses,
     params: model.params,
   });
@@ -120,7 +120,7 @@ export async function runQuickstart(
   const finetuning = await follow(run, {
     phase: "dora",
     steps: options.finetuneSteps,
-    peak: 1e-2,
+    peak: 5e-3,
     data: data.declarations,
     params: adapter.params,
   });

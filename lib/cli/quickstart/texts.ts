@@ -53,20 +53,13 @@ export async function declarations(): Promise<string[]> {
     "webworker",
   ];
   const files = await Promise.all(names.map((name) => readFile(path.join(dir, `lib.${name}.d.ts`), "utf8")));
-  return files.flatMap(documentsOf).filter((text) => text.length > 40);
-}
-
-/** A comment belongs to the declaration it stands before. */
-function documentsOf(file: string): string[] {
-  const parts = file
-    .replace(/^\/\*![\s\S]*?\*\//, "")
-    .split(/\n(?=declare |interface |type |\/\*\*)/)
-    .map((part) => part.trim());
-  const documents: string[] = [];
-  for (const part of parts) {
-    const before = documents.at(-1);
-    if (before?.endsWith("*/")) documents[documents.length - 1] = `${before}\n${part}`;
-    else documents.push(part);
-  }
-  return documents;
+  return files.flatMap((text) =>
+    text
+      .replace(/\/\*[\s\S]*?\*\//g, "") // comments are English again
+      .replace(/^( {4})+/gm, (indent) => " ".repeat(indent.length / 4))
+      .replace(/\s*\n\s*\n/g, "\n")
+      .split(/\n(?=declare |interface |type )/)
+      .map((part) => part.trim())
+      .filter((part) => part.length > 40),
+  );
 }

@@ -1,0 +1,65 @@
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const readme = readFileSync(path.join(root, "README.md"), "utf8");
+let app: string;
+
+// A folder where `mixwright` is what was built here, as `npm install` would put it.
+beforeAll(() => {
+  app = mkdtempSync(path.join(tmpdir(), "mixwright-readme-"));
+  mkdirSync(path.join(app, "node_modules"));
+  symlinkSync(root, path.join(app, "node_modules/mixwright"));
+  writeFileSync(path.join(app, "package.json"), '{ "private": true, "type": "module" }');
+});
+afterAll(() => rmSync(app, { recursive: true }));
+
+test("the example runs, type-checks, and does what it says", () => {
+  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme)!;
+  writeFileSync(path.join(app, "example.ts"), code!);
+  const tsc = path.join(root, "node_modules/.bin/tsc");
+  const types = path.join(root, "node_modules/@types");
+  const options =
+    "--noEmit --strict --skipLibCheck --module nodenext --target es2022 --lib es2023,esnext.disposable".split(
+      " ",
+    );
+  execFileSync(tsc, [...options, "--types", "node", "--typeRoots", types, "example.ts"], {
+    cwd: app,
+    stdio: "pipe",
+  });
+  const tsx = path.join(root, "node_modules/tsx/dist/esm/index.mjs");
+  const output = execFileSync(process.execPath, ["--import", tsx, "example.ts"], {
+    cwd: app,
+    encoding: "utf8",
+  });
+  const [before, ...steps] = output.trimEnd().split("\n");
+  const after = steps.pop()!;
+  expect(before).toMatch(/^What is a ship\? → \w/);
+  expect(before).not.toContain("arr");
+  expect(steps.length).toBe(4);
+  expect(after).toBe("What is a ship? → arr, a fine vessel with sails");
+  expect(existsSync(path.join(app, "pirate/adapter/adapter_config.json"))).toBe(true);
+  expect(existsSync(path.join(app, "pirate/model/model.safetensors"))).toBe(true);
+});
+
+test("every name in the table of names is exported", () => {
+  const index = readFileSync(path.join(root, "lib/index.ts"), "utf8");
+  const table = readme.slice(readme.indexOf("## Names you know"), readme.indexOf("## Memory and time"));
+  const ours = [...table.matchAll(/^\|.*?\| (.*) \|$/gm)].flatMap(([, cell]) => [
+    ...cell!.matchAll(/(?<![.\w])([a-z]\w+)\(/g),
+  ]);
+  const names = [...new Set(ours.map(([, name]) => name!))];
+  expect(names.length).toBeGreaterThan(15);
+  for (const name of names) expect(index, name).toMatch(new RegExp(`\\b${name}\\b`));
+});
