@@ -8,7 +8,14 @@ export * from "./core/errors.ts";
 export { keep, scope } from "./core/scope.ts";
 export { checkpoint, disposeAll, valueAndGrad, withoutGrad } from "./core/tape.ts";
 export type { Tensor } from "./core/tensor.ts";
-export { type Corpus, corpusOf, encodeDocuments, textBytes, tokenizeDocuments } from "./data/corpus.ts";
+export {
+  type Corpus,
+  corpusOf,
+  encodeDocuments,
+  joinCorpora,
+  textBytes,
+  tokenizeDocuments,
+} from "./data/corpus.ts";
 export { openCorpus } from "./data/open_corpus.ts";
 export {
   type PackedOptions,

@@ -59,3 +59,27 @@ export async function textBytes(corpus: Corpus, tokenizer: Tokenizer): Promise<n
   }
   return bytes;
 }
+
+/** Several corpora as one, their documents in order. Closing it closes them. */
+export function joinCorpora(corpora: readonly Corpus[]): Corpus {
+  const starts = [0];
+  for (const corpus of corpora) starts.push(starts.at(-1)! + corpus.documents);
+  const place = (i: number): [Corpus, number] => {
+    const k = starts.findLastIndex((start) => start <= i);
+    return [corpora[k]!, i - starts[k]!];
+  };
+  return {
+    documents: starts.at(-1)!,
+    length: (i) => {
+      const [corpus, at] = place(i);
+      return corpus.length(at);
+    },
+    document: (i, from, to) => {
+      const [corpus, at] = place(i);
+      return corpus.document(at, from, to);
+    },
+    close: async () => {
+      for (const corpus of corpora) await corpus.close?.();
+    },
+  };
+}

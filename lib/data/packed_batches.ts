@@ -50,6 +50,13 @@ export function packedBatches(corpus: Corpus, options: PackedOptions): BatchSour
     );
   }
   return {
+    fingerprint: {
+      documents: corpus.documents,
+      tokens: perEpoch,
+      batchTokens,
+      maxLength,
+      order: shuffle ? seed : "as it is",
+    },
     async batch(index) {
       const pieces: Piece[] = [];
       for (let at = index * batchTokens, end = at + batchTokens; at < end; ) {

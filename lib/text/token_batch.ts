@@ -15,6 +15,8 @@ export interface TokenBatch {
  * run on for ever, a source starts over by itself.
  */
 export interface BatchSource {
+  /** What tells these batches from others: a run is resumed on the same ones only. */
+  readonly fingerprint?: Readonly<Record<string, unknown>>;
   batch(index: number): TokenBatch | Promise<TokenBatch>;
 }
 

@@ -8,7 +8,10 @@ export type TrainingData = readonly TokenBatch[] | BatchSource;
 export function sourceOf(data: TrainingData): BatchSource {
   if (!isList(data)) return data;
   if (data.length === 0) throw new ConfigError("train: data holds no batch, at least one was needed", "data");
-  return { batch: (index) => data[index % data.length]! };
+  return {
+    fingerprint: { batches: data.length, tokens: data.reduce((n, { tokens }) => n + tokens.length, 0) },
+    batch: (index) => data[index % data.length]!,
+  };
 }
 
 const isList = (data: TrainingData): data is readonly TokenBatch[] => Array.isArray(data);

@@ -79,7 +79,14 @@ class Loop {
     this.state = {
       step: 0,
       tokens: 0,
-      fingerprint: { trainer: options.name, steps, seed, accumulationSteps: parts, ...fingerprint },
+      fingerprint: {
+        trainer: options.name,
+        steps,
+        seed,
+        accumulationSteps: parts,
+        ...options.source.fingerprint,
+        ...fingerprint,
+      },
     };
   }
 
