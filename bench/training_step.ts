@@ -79,9 +79,14 @@ export interface Step {
   costs: { forward: Cost; backward: Cost; update: Cost };
 }
 
+/** The subject's model, the same weights each time. */
+export const modelOf = ({ config }: Subject, device: Device, dtype: DType): Model =>
+  createModel(config, { device, dtype, seed: 1 });
+
 /** A model with random weights and what trains it on one batch of random tokens. */
-export function trainingStep(device: Device, dtype: DType, { config, adapter: wanted }: Subject): Step {
-  const model = createModel(config, { device, dtype, seed: 1 });
+export function trainingStep(device: Device, dtype: DType, subject: Subject): Step {
+  const { adapter: wanted } = subject;
+  const model = modelOf(subject, device, dtype);
   const attach = wanted?.kind === "dora" ? attachDora : attachLora;
   const adapter = wanted && attach(model, wanted.options);
   const batch = packBatch(randomDocuments(model.config.vocabSize));
