@@ -28,6 +28,12 @@ export async function sumOfSquares(...tensors: readonly Tensor[]): Promise<numbe
   return sum;
 }
 
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
 /** A pass without gradients. */
 export function forwardDuel(call: () => Tensor, rest: Pick<Duel, "python" | "inputs" | "settings">): Duel {
   return {
@@ -84,7 +90,7 @@ export function trainingDuel(
         output = y.data();
       });
       const [y, dy] = [await output!, await upstream.data()];
-      const numbers = [dy.reduce((sum: number, each: number, i: number) => sum + each * y[i]!, 0)];
+      const numbers = [dot(y, dy)];
       let at = 0;
       for (const group of leaves) {
         numbers.push(await sumOfSquares(...group.map(() => grads[`leaf${at++}`]!)));
