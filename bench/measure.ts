@@ -10,13 +10,13 @@ export interface Timing {
 const sampleMs = 10;
 const rounds = { min: 3, max: 15 };
 
-interface Sample {
+export interface Sample {
   seconds: number;
   cpuSeconds: number;
 }
 
 /** Time of one call when `calls` are enqueued back to back: N-API crossings included, the queue never empty. */
-async function sample(device: Device, enqueue: () => void, calls: number): Promise<Sample> {
+export async function sample(device: Device, enqueue: () => void, calls: number): Promise<Sample> {
   const cpu = process.cpuUsage();
   const start = performance.now();
   for (let i = 0; i < calls; i++) enqueue();

@@ -13,6 +13,8 @@ export interface Row {
   processors: number;
   gflops: number;
   gigabytesPerSecond: number;
+  /** Of a whole training step. */
+  tokensPerSecond?: number;
   percent: number;
   bound: string;
 }
@@ -55,6 +57,7 @@ const columns: [title: string, width: number, cell: (row: Row) => string][] = [
   ["cpus", 4, (r) => r.processors.toFixed(1)],
   ["GFLOP/s", 7, (r) => three(r.gflops)],
   ["GB/s", 6, (r) => three(r.gigabytesPerSecond)],
+  ["tok/s", 6, (r) => three(r.tokensPerSecond ?? 0)],
   ["% of", 4, (r) => r.percent.toFixed(0)],
   ["bound", -6, (r) => r.bound],
 ];

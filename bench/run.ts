@@ -21,7 +21,8 @@ interface Pass {
   op: string;
   case: string;
   dtype: DType;
-  pass: "fwd" | "fwd+bwd";
+  pass: "fwd" | "fwd+bwd" | "step";
+  tokens?: number;
   costs: Cost[];
   enqueue: () => void;
 }
@@ -31,7 +32,11 @@ function passesOf(dev: Device, op: string, bench: BenchCase): Pass[] {
     const operands = new Operands(dev, dtype);
     const workload = bench.make(operands);
     const common = { op, case: bench.title, dtype };
-    const { forward, backward } = workload;
+    const { forward, backward, step } = workload;
+    if (backward && step) {
+      const costs = [forward, backward, step.update];
+      return [{ ...common, pass: "step", tokens: step.tokens, costs, enqueue: forwardPass(workload) }];
+    }
     const passes: Pass[] = [{ ...common, pass: "fwd", costs: [forward], enqueue: forwardPass(workload) }];
     if (backward) {
       const enqueue = trainingPass(operands, workload);
@@ -42,7 +47,7 @@ function passesOf(dev: Device, op: string, bench: BenchCase): Pass[] {
 }
 
 function report(to: Report, ceilings: Ceilings, pass: Pass, timing: Timing): void {
-  const { enqueue: _, costs, ...names } = pass;
+  const { enqueue: _, costs, tokens, ...names } = pass;
   const floors = costs.map((cost) => floor(ceilings, cost));
   const sum = (of: (cost: Cost) => number): number => costs.reduce((total, cost) => total + of(cost), 0);
   const least = floors.reduce((total, { seconds }) => total + seconds, 0);
@@ -52,6 +57,7 @@ function report(to: Report, ceilings: Ceilings, pass: Pass, timing: Timing): voi
     bestMs: timing.bestSeconds * 1e3,
     processors: timing.processors,
     gflops: sum((cost) => cost.flops ?? 0) / timing.medianSeconds / 1e9,
+    ...(tokens && { tokensPerSecond: tokens / timing.medianSeconds }),
     gigabytesPerSecond: sum((cost) => cost.reads + cost.writes) / timing.medianSeconds / 1e9,
     percent: (100 * least) / timing.medianSeconds,
     bound: floors.reduce((a, b) => (b.seconds > a.seconds ? b : a)).bound,

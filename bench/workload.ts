@@ -26,6 +26,8 @@ export interface Workload {
   forward: Cost;
   /** Absent: the op has no gradient, or none is measured. */
   backward?: Cost;
+  /** `call` is a whole training step: forward, backward and update together. */
+  step?: { tokens: number; update: Cost };
 }
 
 /** A `bench/ops/<stem>.bench.ts` exports `cases: BenchCase[]`. */
