@@ -32,7 +32,7 @@
       "conditions": [
         ["target_arch=='x64'", {
           "defines": ["MW_HAS_X86"],
-          "dependencies": ["kernels_avx2"]
+          "dependencies": ["kernels_avx2", "kernels_avx512"]
         }],
         ["OS=='linux'", { "ldflags": ["-Wl,--gc-sections", "-static-libstdc++", "-static-libgcc"] }]
       ]
@@ -47,6 +47,13 @@
           "sources": ["<@(cpu_sources)"],
           "defines": ["MW_ISA=avx2", "MW_LANES=8"],
           "cflags_cc": ["<@(kernel_flags)", "-mavx2", "-mfma", "-mf16c"]
+        },
+        {
+          "target_name": "kernels_avx512",
+          "type": "static_library",
+          "sources": ["<@(cpu_sources)"],
+          "defines": ["MW_ISA=avx512", "MW_LANES=16"],
+          "cflags_cc": ["<@(kernel_flags)", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"]
         }
       ]
     }]

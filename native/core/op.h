@@ -24,6 +24,7 @@ class Exec;
   namespace cpu {                                                               \
   namespace baseline { name##_signature<Exec> name; }                           \
   namespace avx2 { name##_signature<Exec> name; }                               \
+  namespace avx512 { name##_signature<Exec> name; }                             \
   }                                                                             \
   namespace cuda { name##_signature<Exec> name; }                               \
   }

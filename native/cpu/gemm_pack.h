@@ -2,6 +2,8 @@
 // of the right one) side by side for each k, panel[k · W + outer]. bf16 is widened, rows are gathered and transposes are
 // undone on the way, so that the core itself knows one layout.
 #pragma once
+#include <utility>
+
 #include "core/checks.h"
 #include "cpu/simd.h"
 
@@ -36,35 +38,26 @@ MW_INLINE int64_t even_piece(int64_t count, int64_t most, int64_t unit) {
   return pieces(pieces(count, parts), unit) * unit;
 }
 
+// One round of a transposition: lanes with bit S of a change places with lanes without it of b, which lies S rows below.
+template <int S, int... I>
+MW_INLINE void exchange(vf& a, vf& b, std::integer_sequence<int, I...>) {
+  const vf upper = __builtin_shufflevector(a, b, ((I & S) ? I - S + kLanes : I)...);
+  const vf lower = __builtin_shufflevector(a, b, ((I & S) ? I + kLanes : I + S)...);
+  a = upper;
+  b = lower;
+}
+
 // v[i][j] ← v[j][i]
-#if MW_LANES == 8
-MW_INLINE void transpose(vf (&v)[8]) {
-  vf a[8], b[8];
-  for (int i = 0; i < 4; i++) {
-    a[2 * i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    a[2 * i + 1] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 2; i++) {
-    for (int j = 0; j < 2; j++) {
-      b[4 * i + 2 * j] = __builtin_shufflevector(a[4 * i + j], a[4 * i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-      b[4 * i + 2 * j + 1] = __builtin_shufflevector(a[4 * i + j], a[4 * i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+template <int S = 1>
+MW_INLINE void transpose(vf (&v)[kLanes]) {
+  if constexpr (S < kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; i++) {
+      if (!(i & S)) exchange<S>(v[i], v[i + S], std::make_integer_sequence<int, kLanes>{});
     }
-  }
-  for (int i = 0; i < 4; i++) {
-    v[i] = __builtin_shufflevector(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    v[i + 4] = __builtin_shufflevector(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    transpose<2 * S>(v);
   }
 }
-#else
-MW_INLINE void transpose(vf (&v)[4]) {
-  const vf a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-  const vf c = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-  v[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
-  v[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
-  v[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
-  v[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
-}
-#endif
 
 // One panel from rows that run along k: blocks of kLanes × kLanes are transposed in registers. Outer indices past `count`
 // read as 0. Stores are whole vectors: up to kLanes floats behind the panel are overwritten.
@@ -93,7 +86,7 @@ void pack_k_contiguous(const Operand& x, int64_t outer, int64_t count, int64_t k
 }
 
 // Neighbouring panels from rows that run along the outer index, one row at a time. W is a whole number of vectors, or one
-// vector reaches over the next k's place, which is written later.
+// vector reaches over the places of the next k, which are written later.
 template <int W, class T>
 void pack_outer_contiguous(const Operand& x, int64_t outer, int64_t count, int64_t k0, int64_t ks, float* panel) {
   for (int64_t k = 0; k < ks; k++) {
@@ -101,7 +94,7 @@ void pack_outer_contiguous(const Operand& x, int64_t outer, int64_t count, int64
     int64_t done = 0;
     for (float* out = panel + k * W; done < count; done += W, out += W * ks) {
       constexpr int kWhole = (W + kLanes - 1) / kLanes * kLanes;
-      if (done + kWhole <= count && (kWhole == W || k + 1 < ks)) {
+      if (done + kWhole <= count && kWhole <= (ks - k) * W) {
         for (int i = 0; i < kWhole; i += kLanes) store(out + i, load(row + done + i));
       } else {
         for (int i = 0; i < W; i++) out[i] = done + i < count ? widen(row[done + i]) : 0.0f;

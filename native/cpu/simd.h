@@ -10,7 +10,7 @@
 #include "core/dtype.h"
 
 #ifndef MW_ISA
-#error "MW_ISA names the namespace of this copy: baseline or avx2"
+#error "MW_ISA names the namespace of this copy: baseline, avx2 or avx512"
 #endif
 #ifndef MW_LANES
 #error "MW_LANES is the number of floats in a register of this copy"

@@ -16,6 +16,7 @@ struct Kernels {
 
 namespace baseline { extern const Kernels kernels; }
 namespace avx2 { extern const Kernels kernels; }
+namespace avx512 { extern const Kernels kernels; }
 
 struct IsaChoice {
   std::string name;

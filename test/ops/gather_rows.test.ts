@@ -3,7 +3,7 @@ import { DeviceError, ShapeError } from "../../lib/core/errors.ts";
 import type { Random } from "../../lib/core/random.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { gatherRows, scatterRows, spec } from "../../lib/ops/gather_rows.ts";
-import { checkOp, normal, type OpCase, opened } from "../support/check_op.ts";
+import { checkOp, normal, type OpCase, opened, ways } from "../support/check_op.ts";
 
 const sizes = (title: string, V: number, T: number, D: number): OpCase => ({
   title,
@@ -42,7 +42,7 @@ test("gatherRows: a row outside of the table poisons the stream", async () => {
 });
 
 test("scatterRows: rows land in place, the last of equal ones stays", async () => {
-  for (const title of ["2 threads", "1 thread", "sync", "baseline"]) {
+  for (const title of ways) {
     const dev = await opened(title);
     const target = dev.full([4, 2], -1, "bf16");
     const x = dev.tensor([1, 2, 3, 4, 5, 6], [3, 2]);

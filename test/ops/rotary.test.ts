@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { DTypeError, ShapeError } from "../../lib/core/errors.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { rotary, rotaryTable, spec, tableSpec } from "../../lib/ops/rotary.ts";
-import { checkOp, normal, type OpCase, opened, relativeError, values } from "../support/check_op.ts";
+import { checkOp, normal, type OpCase, opened, relativeError, values, ways } from "../support/check_op.ts";
 
 const cases = (heads: number): OpCase[] =>
   [
@@ -44,7 +44,7 @@ for (const heads of [1, 3]) {
 
 test("rotaryTable: angles in double, far out in a long context", async () => {
   const positions = Int32Array.of(0, 1, 7, 4095, 131071, 1000000, 5);
-  for (const title of ["2 threads", "1 thread", "sync", "baseline"]) {
+  for (const title of ways) {
     const dev = await opened(title);
     for (const P of [1, 31, 33]) {
       const invFreq = Float32Array.from({ length: P }, (_, i) => 10000 ** (-i / P));

@@ -3,7 +3,7 @@ import { ConfigError, DeviceError, DTypeError, ShapeError } from "../../lib/core
 import { Random } from "../../lib/core/random.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { type SampleOptions, sample } from "../../lib/ops/sample.ts";
-import { normal, opened, roundBf16 } from "../support/check_op.ts";
+import { normal, opened, roundBf16, ways } from "../support/check_op.ts";
 import { philox } from "../support/philox.ts";
 import { topOf } from "../support/routing.ts";
 
@@ -77,7 +77,7 @@ for (const options of [
         const data = normal([B, V], new Random(V), 2).data.map(dtype === "bf16" ? roundBf16 : Math.fround);
         const at = { ...options, seed: 2 ** 45 + 9, position: 3 };
         const want = Array.from({ length: B }, (_, b) => oracle(data.subarray(b * V, b * V + V), at, b));
-        for (const title of ["2 threads", "1 thread", "sync", "baseline"]) {
+        for (const title of ways) {
           const dev = await opened(title);
           const logits = dev.tensor(Float32Array.from(data), [B, V], { dtype });
           const ids = sample(logits, at);

@@ -3,7 +3,7 @@ import { DeviceError, DTypeError, ShapeError } from "../../lib/core/errors.ts";
 import { Random } from "../../lib/core/random.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
-import { opened } from "../support/check_op.ts";
+import { opened, ways } from "../support/check_op.ts";
 import { sorted } from "../support/routing.ts";
 
 for (const [T, K, E] of [
@@ -17,7 +17,7 @@ for (const [T, K, E] of [
     const random = new Random(T);
     const experts = Int32Array.from({ length: T * K }, () => random.below(E));
     const want = sorted(experts, E);
-    for (const title of ["2 threads", "1 thread", "sync", "baseline"]) {
+    for (const title of ways) {
       const dev = await opened(title);
       const tensor = dev.tensor(experts, [T, K]);
       const got = sortByExpert(tensor, E);

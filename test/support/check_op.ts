@@ -2,6 +2,7 @@ import { afterAll, expect, test } from "vitest";
 import { type DebugMode, type Device, device } from "../../lib/core/device.ts";
 import type { DType } from "../../lib/core/dtype.ts";
 import { ConfigError, DTypeError, ShapeError } from "../../lib/core/errors.ts";
+import { native } from "../../lib/core/native.ts";
 import { Random } from "../../lib/core/random.ts";
 import { scope } from "../../lib/core/scope.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
@@ -53,8 +54,14 @@ const configurations: { title: string; threads: number; debug: DebugMode[]; isa?
   { title: "2 threads", threads: 2, debug: ["guard"] },
   { title: "1 thread", threads: 1, debug: ["guard"] },
   { title: "sync", threads: 2, debug: ["sync", "guard"] },
-  { title: "baseline", threads: 2, debug: ["guard"], isa: "baseline" },
+  ...native()
+    .usableIsas()
+    .slice(1)
+    .map((isa) => ({ title: isa, threads: 2, debug: ["guard"] as DebugMode[], isa })),
 ];
+
+/** Names of the ways a test runs an op: threads, inline, and each instruction set besides the best. */
+export const ways: readonly string[] = configurations.map(({ title }) => title);
 
 const staysF32 = (op: OpCheck, name: string): boolean =>
   op.alwaysF32?.includes(name) || /f32\??$/.test(op.spec.inputs[name] ?? "");
@@ -213,14 +220,16 @@ export function checkOp(op: OpCheck): void {
         sameBits(first, await perf("2 threads"));
         sameBits(first, await perf("1 thread"));
         sameBits(first, await perf("sync"));
-        const baseline = await perf("baseline");
-        expected.forEach((want, i) => {
-          expect(relativeError(baseline.outputs[i]!, want), `baseline output ${i}`).toBeLessThan(tolerance);
-        });
-        for (const [name, got] of Object.entries(baseline.grads)) {
-          expect(relativeError(got, first.grads[name]!), `baseline gradient of ${name}`).toBeLessThan(
-            tolerance * (op.gradientFactor ?? 10),
-          );
+        for (const isa of native().usableIsas().slice(1)) {
+          const other = await perf(isa);
+          expected.forEach((want, i) => {
+            expect(relativeError(other.outputs[i]!, want), `${isa}, output ${i}`).toBeLessThan(tolerance);
+          });
+          for (const [name, got] of Object.entries(other.grads)) {
+            expect(relativeError(got, first.grads[name]!), `${isa}, gradient of ${name}`).toBeLessThan(
+              tolerance * (op.gradientFactor ?? 10),
+            );
+          }
         }
       });
     }
