@@ -31,7 +31,7 @@ export interface Binding {
   free(tensor: number): void;
   upload(tensor: number, data: ArrayBufferView, dtype: number): void;
   read(tensor: number): Promise<Float32Array | Int32Array>;
-  readRaw(tensor: number): Promise<Uint8Array>;
+  readRaw(tensor: number, dtype: number): Promise<Uint8Array>;
   fence(device: number): Promise<void>;
   reset(device: number): void;
   setFinite(device: number, on: boolean): void;

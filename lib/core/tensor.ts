@@ -39,6 +39,7 @@ export class Tensor {
     this.root = root ?? this;
     root?.retain();
     this.#scope = adopt(this);
+    if (this.#scope === undefined) watch(this, this.#id);
   }
 
   /** @internal The native handle. Throws DisposedError. */
@@ -119,9 +120,9 @@ export class Tensor {
     return this.device.wait(native().read(this.id));
   }
 
-  /** A copy of the bytes as stored. */
-  async bytesData(): Promise<Uint8Array> {
-    return this.device.wait(native().readRaw(this.id));
+  /** A copy of the bytes, little-endian: as stored, or rounded to another float format (to nearest, ties to even). */
+  async bytesData(dtype: SourceDType = this.dtype): Promise<Uint8Array> {
+    return this.device.wait(native().readRaw(this.id, dtypeCode[dtype]));
   }
 
   /** The value of a tensor with one element. */
@@ -156,14 +157,43 @@ export class Tensor {
   /** @internal */
   release(): void {
     if (--this.#owners > 0) return;
+    forgotten.unregister(this);
     if (this.device.open) native().free(this.#id);
     if (this.root !== this) this.root.release();
   }
 
   /** @internal Hands the tensor to another scope; undefined: to whoever holds it. */
   moveTo(scope: Set<Tensor> | undefined): void {
+    if (this.#scope !== undefined && scope === undefined && !this.#disposed) watch(this, this.#id);
+    if (scope !== undefined) forgotten.unregister(this);
     this.#scope?.delete(this);
     this.#scope = this.#disposed ? undefined : scope;
     this.#scope?.add(this);
   }
+}
+
+interface Forgotten {
+  device: Device;
+  id: number;
+  what: string;
+  /** Of a view: what it keeps alive. */
+  root: Tensor | undefined;
+}
+
+/**
+ * The garbage collector as a leak detector (house rule S4): a tensor that no scope owns and that is collected without
+ * `dispose()` is given back, with a warning that says which one it was. It may come late, or never: dispose is the plan.
+ */
+const forgotten = new FinalizationRegistry<Forgotten>(({ device, id, what, root }) => {
+  if (!device.open) return;
+  native().free(id);
+  root?.release();
+  process.emitWarning(`${what} was collected without dispose()`, "MixwrightLeakWarning");
+});
+
+function watch(tensor: Tensor, id: number): void {
+  const { device, shape, dtype } = tensor;
+  const what = `a tensor ${describe(shape, dtype)}${device.path && ` made at ${device.path}`}`;
+  const root = tensor.root === tensor ? undefined : tensor.root;
+  forgotten.register(tensor, { device, id, what, root }, tensor);
 }

@@ -2,7 +2,6 @@ import { copyFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
-import type { Tensor } from "../core/tensor.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import type { Model } from "./model.ts";
@@ -18,6 +17,7 @@ const companions = [
 ];
 
 type DiskDType = "F32" | "BF16" | "F16";
+const formats = { F32: "f32", BF16: "bf16", F16: "f16" } as const;
 
 /**
  * Writes a Hugging Face model folder: the same names, shapes, number formats and shards that were loaded (a created model:
@@ -49,7 +49,7 @@ export async function saveModel(
     total += tensor.size * (dtype === "F32" ? 4 : 2);
     byShard.set(shard, [
       ...(byShard.get(shard) ?? []),
-      { name, dtype, shape: tensor.shape, bytes: () => bytesAs(tensor, dtype) },
+      { name, dtype, shape: tensor.shape, bytes: () => tensor.bytesData(formats[dtype]) },
     ]);
   }
   const source = options.tokenizerFrom ?? origin?.dir;
@@ -90,36 +90,3 @@ const indexOf = (byShard: Map<string, TensorToWrite[]>, total: number): unknown 
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   ),
 });
-
-/** A tensor's values in a format on disk, little-endian. Rounds to nearest, ties to even. */
-export async function bytesAs(tensor: Tensor, dtype: DiskDType): Promise<Uint8Array> {
-  if ((dtype === "F32" && tensor.dtype === "f32") || (dtype === "BF16" && tensor.dtype === "bf16"))
-    return tensor.bytesData();
-  const values = (await tensor.data()) as Float32Array;
-  if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const halves = Uint16Array.from(bits, dtype === "BF16" ? toBf16 : toF16);
-  return new Uint8Array(halves.buffer);
-}
-
-function toBf16(bits: number): number {
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
-}
-
-function toF16(bits: number): number {
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00;
-  if (magnitude >= 0x477ff000) return sign | 0x7c00; // rounds up past the largest half
-  if (magnitude >= 0x38800000)
-    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
-  if (magnitude < 0x33000000) return sign; // below half of the smallest subnormal
-  const exponent = magnitude >>> 23;
-  const mantissa = (magnitude & 0x7fffff) | 0x800000;
-  const shift = 126 - exponent;
-  const kept = mantissa >>> shift;
-  const rest = mantissa & ((1 << shift) - 1);
-  const half = 1 << (shift - 1);
-  return sign | (kept + (rest > half || (rest === half && kept & 1) ? 1 : 0));
-}

@@ -23,6 +23,22 @@ float half_to_float(uint16_t half) {
   return half & 0x8000 ? -magnitude : magnitude;
 }
 
+// Rounds to nearest, ties to even; past the largest half to infinity, below the smallest subnormal to 0; NaN stays NaN.
+uint16_t float_to_half(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  const uint16_t sign = uint16_t((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return sign | 0x7e00u;
+  if (magnitude >= 0x477ff000u) return sign | 0x7c00u;
+  if (magnitude >= 0x38800000u) return sign | uint16_t((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13);
+  if (magnitude < 0x33000000u) return sign;
+  const uint32_t mantissa = (magnitude & 0x7fffffu) | 0x800000u;
+  const uint32_t shift = 126u - (magnitude >> 23);
+  const uint32_t kept = mantissa >> shift, rest = mantissa & ((1u << shift) - 1u), half = 1u << (shift - 1u);
+  return sign | uint16_t(kept + (rest > half || (rest == half && (kept & 1u)) ? 1u : 0u));
+}
+
 float element_as_float(const void* source, DType dtype, int64_t i) {
   switch (dtype) {
     case DType::f32: return static_cast<const float*>(source)[i];
@@ -36,6 +52,8 @@ float element_as_float(const void* source, DType dtype, int64_t i) {
 void convert(const void* source, DType from, void* target, DType to, int64_t count) {
   if (from == to) {
     std::memcpy(target, source, size_t(count * bytes_of(to)));
+  } else if (to == DType::f16) {
+    for (int64_t i = 0; i < count; i++) static_cast<uint16_t*>(target)[i] = float_to_half(element_as_float(source, from, i));
   } else if (to == DType::f32) {
     for (int64_t i = 0; i < count; i++) static_cast<float*>(target)[i] = element_as_float(source, from, i);
   } else {
@@ -147,16 +165,18 @@ Napi::Value read(Info info) {
                       std::move(pending));
 }
 
-// readRaw(tensor) -> Promise of a Uint8Array with the bytes as stored.
+// readRaw(tensor, dtype) -> Promise of a Uint8Array with the elements in that format; its own: the bytes as stored.
 Napi::Value read_raw(Info info) {
   Environment& env = Environment::of(info);
   Slot& slot = env.tensors.at(Environment::id_of(info[0]));
   const View source = slot.view;
+  const DType to = DType(int(number(info[1])));
+  if ((to == DType::i32) != (source.dtype == DType::i32)) throw std::invalid_argument("whole numbers stay whole numbers");
   auto pending = std::make_unique<Pending>(info.Env());
-  const Napi::Uint8Array array = Napi::Uint8Array::New(info.Env(), size_t(source.bytes()));
+  const Napi::Uint8Array array = Napi::Uint8Array::New(info.Env(), size_t(source.size() * bytes_of(to)));
   void* target = array.ArrayBuffer().Data();
   pending->array = Napi::Persistent(Napi::TypedArray(array));
-  return env.wait_for(*slot.device, "read", [source, target] { std::memcpy(target, source.memory, size_t(source.bytes())); },
+  return env.wait_for(*slot.device, "read", [source, target, to] { convert(source.memory, source.dtype, target, to, source.size()); },
                       std::move(pending));
 }
 

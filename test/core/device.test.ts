@@ -363,3 +363,20 @@ test("closing a device rejects the reads it still owes, and lets the process go"
   dev.close();
   await expect(read).rejects.toThrow(/read.*the device was closed before its turn came/);
 });
+
+test("a forgotten tensor is given back by the garbage collector, with a warning that names it", async () => {
+  const program = `
+    import { device } from ${url("lib/index.ts")};
+    const dev = await device("cpu", { threads: 1 });
+    (() => dev.at("somewhere", () => dev.full([3, 5], 1).view([5], 5)))();
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
+    for (let i = 0; i < 20 && dev.stats().live > 0; i++) { globalThis.gc(); await turn(); }
+    console.log("live", dev.stats().live);
+    dev.close();`;
+  const args = ["--expose-gc", "--import", "tsx", "--input-type=module", "--eval", program];
+  const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve) => {
+    execFile(process.execPath, args, { cwd: root }, (_, stdout, stderr) => resolve({ stdout, stderr }));
+  });
+  expect(stdout).toBe("live 0\n");
+  expect(stderr).toContain("a tensor [5] f32 made at somewhere was collected without dispose()");
+});
