@@ -182,14 +182,18 @@ interface Forgotten {
 
 /**
  * The garbage collector as a leak detector (house rule S4): a tensor that no scope owns and that is collected without
- * `dispose()` is given back, with a warning that says which one it was. It may come late, or never: dispose is the plan.
+ * `dispose()` is given back, with a warning that says which one it was, once for each shape and place. It may come late, or
+ * never: dispose is the plan.
  */
 const forgotten = new FinalizationRegistry<Forgotten>(({ device, id, what, root }) => {
   if (!device.open) return;
   native().free(id);
   root?.release();
+  if (reported.has(what)) return;
+  reported.add(what);
   process.emitWarning(`${what} was collected without dispose()`, "MixwrightLeakWarning");
 });
+const reported = new Set<string>();
 
 function watch(tensor: Tensor, id: number): void {
   const { device, shape, dtype } = tensor;

@@ -55,7 +55,7 @@ export interface ModelOrigin {
 export class Model {
   origin: ModelOrigin | undefined;
   /** The attached adapter, if any: one at a time. */
-  adapter: object | undefined;
+  adapter: { readonly isMerged: boolean; dispose(): void } | undefined;
 
   /** @internal Use `loadModel` or `createModel`. */
   constructor(
@@ -134,8 +134,9 @@ export class Model {
     );
   }
 
-  /** Gives all memory back. */
+  /** Gives all memory back, an attached adapter's included. */
   dispose(): void {
+    this.adapter?.dispose();
     this.paramSet.dispose();
     this.parts.invFreq.dispose();
   }

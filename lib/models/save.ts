@@ -32,7 +32,7 @@ export async function saveModel(
 ): Promise<void> {
   refuseUnknown("saveModel", options, ["tokenizerFrom"]);
   const { adapter, origin, config } = model;
-  if (adapter !== undefined && !(adapter as { isMerged: boolean }).isMerged) {
+  if (adapter !== undefined && !adapter.isMerged) {
     throw new ConfigError(
       "saveModel: the model has an adapter attached; merge it, save it with saveAdapter, or dispose it",
       "adapter",

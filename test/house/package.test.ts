@@ -25,7 +25,10 @@ interface Packed {
 function pack(): { tarball: string; files: string[] } {
   const copy = tempDir();
   for (const name of [
+    "README.md",
+    "LICENSE",
     "lib",
+    "models",
     "native",
     "binding.gyp",
     "package.json",
@@ -45,14 +48,14 @@ function pack(): { tarball: string; files: string[] } {
     mkdirSync(path.dirname(prebuilt!), { recursive: true });
     copyFileSync(engineFile(), prebuilt!);
   }
-  const [packed] = JSON.parse(npm("pack", "--json")) as [Packed];
+  const [packed] = JSON.parse(npm("pack", "--json", "--ignore-scripts")) as [Packed];
   return { tarball: path.join(copy, packed.filename), files: packed.files.map((file) => file.path) };
 }
 
 /** A folder for PATH that holds Node, npm and a shell, and no compiler. */
 function pathWithoutCompilers(): string {
   const folder = tempDir();
-  for (const tool of ["node", "npm", "sh"]) {
+  for (const tool of ["node", "npm", "npx", "sh"]) {
     const found = runTool("sh", ["-c", `command -v ${tool}`]).trim();
     symlinkSync(realpathSync(found), path.join(folder, tool));
   }
@@ -63,7 +66,7 @@ test("the packed package installs and computes without a compiler, by import and
   timeout: 600_000,
 }, () => {
   const { tarball, files } = pack();
-  expect(files.filter((file) => !/^(dist|native|prebuilds)\/|^[\w.]+$/.test(file))).toEqual([]);
+  expect(files.filter((file) => !/^(dist|models|native|prebuilds)\/|^[\w.]+$/.test(file))).toEqual([]);
   for (const file of ["binding.gyp", "native/sources.gypi", "native/ops/table.h", "dist/index.d.ts"]) {
     expect(files).toContain(file);
   }
@@ -79,6 +82,20 @@ test("the packed package installs and computes without a compiler, by import and
   const imported = `import { device } from 'mixwright'; ${use}`;
   expect(within("node", "--input-type=module", "--eval", imported)).toBe("1,2\n");
   expect(within("node", "--eval", `const { device } = require('mixwright'); ${use}`)).toBe("1,2\n");
+  // The command is there, and the shipped model answers.
+  expect(within("npx", "mixwright", "doctor")).toContain("baseline");
+  const answer = within(
+    "npx",
+    "mixwright",
+    "generate",
+    "--prompt",
+    "ship:",
+    "--max-new-tokens",
+    "8",
+    "--temperature",
+    "0",
+  );
+  expect(answer.trim().length).toBeGreaterThan(3);
 });
 
 test("every file that package.json names is there", () => {
