@@ -37,6 +37,8 @@ export { loadOrCreateModel } from "./models/load_or_create.ts";
 export type { Model } from "./models/model.ts";
 export { saveModel } from "./models/save.ts";
 export { type UpcycleOptions, upcycle } from "./models/upcycle.ts";
+export * as ops from "./ops/index.ts";
+export type { Routing } from "./ops/router.ts";
 export { adam, adamw } from "./optim/adamw.ts";
 export { chain } from "./optim/chain.ts";
 export { clipByGlobalNorm } from "./optim/clip.ts";

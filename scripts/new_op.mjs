@@ -165,6 +165,9 @@ for (const row of [stem, `${stem}_grad`]) {
 for (const [file, text] of Object.entries(files)) writeFileSync(at(file), text);
 writeFileSync(at("native/ops/table.h"), addToTable(table, stem));
 writeFileSync(at("native/sources.gypi"), addToSources(readFileSync(at("native/sources.gypi"), "utf8"), stem));
+const index = readFileSync(at("lib/ops/index.ts"), "utf8");
+const exported = `export { ${name} } from "./${stem}.ts";`;
+writeFileSync(at("lib/ops/index.ts"), `${withRows(index, /^export .* from "\.\/(\w+)\.ts";/, [exported])}`);
 const { status } = spawnSync("npm", ["run", "--silent", "docs:ops"], { cwd: root, stdio: "inherit" });
 
 console.log(

@@ -52,7 +52,8 @@ function lines(steps: number): Progress {
   let shown: StepMetrics | undefined;
   let next = 0;
   const print = (m: StepMetrics): void => {
-    const validation = Object.values(m.validation ?? {}).map((loss) => ` · validation ${loss.toFixed(4)}`);
+    const sets = Object.entries(m.validation ?? {});
+    const validation = sets.map(([name, loss]) => ` · ${name} ${loss.toFixed(4)}`);
     process.stdout.write(
       `step ${m.step}/${steps} · loss ${m.loss.toFixed(4)}${validation.join("")} · lr ${m.lr.toPrecision(3)} · ${rate} tokens/s\n`,
     );

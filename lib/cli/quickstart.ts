@@ -3,9 +3,9 @@ import { z } from "zod";
 import { openDevice, threadsOption } from "./device.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { command, filePath, jsonOption } from "./options.ts";
-import { printJson } from "./output.ts";
+import { note, printJson } from "./output.ts";
 import { showProgress } from "./progress.ts";
-import { lossAfter } from "./quickstart/report.ts";
+import { lossesAfter } from "./quickstart/report.ts";
 import { runQuickstart, type Stage } from "./quickstart/run.ts";
 
 export default command({
@@ -27,17 +27,15 @@ export default command({
       const outcome = await runQuickstart(device, { ...options, signal: interrupt.signal }, stageFor(json));
       const seconds = Math.round((performance.now() - started) / 1000);
       const losses = {
-        pretrained: {
-          glosses: lossAfter(outcome.pretraining, "glosses"),
-          declarations: lossAfter(outcome.pretraining, "declarations"),
-        },
-        finetuned: {
-          glosses: lossAfter(outcome.finetuning, "glosses"),
-          declarations: lossAfter(outcome.finetuning, "declarations"),
-        },
+        pretrained: lossesAfter(outcome.pretraining),
+        finetuned: lossesAfter(outcome.finetuning),
       };
       if (json) printJson({ seconds, ...losses, out: options.out });
       else process.stdout.write(closing(options.out, seconds, losses));
+    } catch (error) {
+      if (!interrupt.signal.aborted) throw error;
+      note(`quickstart: stopped; ${options.out} is as it was`);
+      process.exitCode = 130;
     } finally {
       interrupt.end();
       device.close();
@@ -51,15 +49,18 @@ const stageFor = (json: boolean): Stage => ({
   follow: (steps) => showProgress(steps, json),
 });
 
-type Losses = Record<string, { glosses: number; declarations: number }>;
-
-function closing(out: string, seconds: number, { pretrained, finetuned }: Losses): string {
-  const change = (set: "glosses" | "declarations") =>
-    `${pretrained![set].toFixed(3)} → ${finetuned![set].toFixed(3)}`;
+function closing(
+  out: string,
+  seconds: number,
+  losses: Record<"pretrained" | "finetuned", Record<string, number>>,
+): string {
+  const change = (set: string) =>
+    `${losses.pretrained[set]?.toFixed(3)} → ${losses.finetuned[set]?.toFixed(3)}`;
   return `
-Done in ${seconds} s. Loss, before → after fine-tuning: declarations ${change("declarations")}, glosses ${change("glosses")}
+Done in ${seconds} s. Loss on held-out text, before → after fine-tuning: declarations ${change("declarations")}, glosses ${change("glosses")}
   report   ${path.join(out, "report.html")}
-  model    ${path.join(out, "model")}   (try: npx mixwright generate --model ${path.join(out, "merged")} --prompt "interface Array")
-  adapter  ${path.join(out, "adapter")}   a PEFT folder
+  model    ${path.join(out, "model")}, the pretrained one
+  adapter  ${path.join(out, "adapter")}, a PEFT folder
+  merged   ${path.join(out, "merged")}: npx mixwright generate --model ${path.join(out, "merged")} --prompt "interface Array"
 `;
 }

@@ -1,5 +1,13 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -12,22 +20,22 @@ const root = path.resolve(import.meta.dirname, "../..");
 const out = mkdtempSync(path.join(tmpdir(), "mixwright-quickstart-"));
 afterAll(() => rmSync(out, { recursive: true }));
 
-function quickstart(
-  dir: string,
-  ...args: string[]
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  const command = [
-    path.join(root, "dist/cli/main.js"),
-    "quickstart",
-    "--out",
-    dir,
-    "--pretrain-steps",
-    "16",
-    ...args,
-  ];
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs the built command; `interrupt`: until its first step is shown. */
+function quickstart(dir: string, flags: readonly string[], { interrupt = false } = {}): Promise<Ended> {
+  const command = [path.join(root, "dist/cli/main.js"), "quickstart", "--out", dir, ...flags];
   return new Promise((resolve) => {
-    execFile(process.execPath, command, (error, stdout, stderr) => {
+    const child = execFile(process.execPath, command, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+    let sent = !interrupt;
+    child.stdout!.on("data", (text: string) => {
+      if (!sent && text.includes("step 1/")) sent = child.kill("SIGINT");
     });
   });
 }
@@ -36,7 +44,7 @@ test("a short quickstart leaves a model, a PEFT adapter, a merged model and a re
   timeout: 180_000,
 }, async () => {
   const dir = path.join(out, "run");
-  const { code, stdout, stderr } = await quickstart(dir, "--finetune-steps", "8");
+  const { code, stdout, stderr } = await quickstart(dir, ["--pretrain-steps", "16", "--finetune-steps", "8"]);
   expect(stderr).toBe("");
   expect(code).toBe(0);
   expect(stdout).toContain("Samples after fine-tuning:");
@@ -67,10 +75,23 @@ test("a short quickstart leaves a model, a PEFT adapter, a merged model and a re
   expect(distance(adapted, merged)).toBeLessThan(1e-3);
   expect(distance(adapted, base)).toBeGreaterThan(0.1);
 
-  // A second run replaces the first; another folder is left alone.
+  // Whatever else lies in the folder is not ours to remove, and nothing tells a folder without the marker from one's own.
   writeFileSync(path.join(dir, "mine.txt"), "keep");
-  const refused = await quickstart(dir);
+  const refused = await quickstart(dir, []);
   expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain("mine.txt, which is not of a quickstart");
+  expect(refused.stderr).toContain(
+    "holds mine.txt, an empty folder or one of an earlier quickstart was needed",
+  );
+  const other = path.join(out, "other");
+  mkdirSync(path.join(other, "model"), { recursive: true });
+  expect((await quickstart(other, [])).stderr).toContain("holds model");
+  expect(existsSync(path.join(other, "model"))).toBe(true);
+
+  // Ctrl-C leaves the finished run, and nothing beside it.
+  rmSync(path.join(dir, "mine.txt"));
+  const stopped = await quickstart(dir, ["--pretrain-steps", "100000"], { interrupt: true });
+  expect(stopped.code).toBe(130);
+  expect(stopped.stderr).toContain("is as it was");
   expect(existsSync(path.join(dir, "report.html"))).toBe(true);
+  expect(readdirSync(out).sort()).toEqual(["other", "run"]);
 });

@@ -51,6 +51,7 @@ test("npm run new-op writes an op that the house rules, the linter and both comp
 
   const written = ["zeta_norm", "mean_pool"].flatMap((stem) => [
     `lib/ops/${stem}.ts`,
+    "lib/ops/index.ts",
     `test/ops/${stem}.test.ts`,
     `bench/ops/${stem}.bench.ts`,
   ]);

@@ -79,6 +79,10 @@ export function stemFaults(root: string): string[] {
     ]) {
       if (!existsSync(path.join(root, twin))) faults.push(`${source.path} has no ${twin}`);
     }
+    const stem = path.basename(source.path, ".ts");
+    const index = path.join(root, "lib/ops/index.ts");
+    if (!readFileSync(index, "utf8").includes(`"./${stem}.ts"`))
+      faults.push(`${source.path} is not in lib/ops/index.ts`);
     const kernels = new Set(specs.flat());
     for (const name of missingFrom([...kernels], table)) {
       faults.push(`${source.path} names the kernel ${name}, which is not in native/ops/table.h`);

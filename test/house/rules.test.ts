@@ -116,6 +116,7 @@ test("an op without its row, source, caller or test is found", () => {
     "native/ops/add.cpu.cc": "",
     "native/ops/sub.h": "MW_OP(sub, (In a))",
     "lib/ops/add.ts": op("add", "missing"),
+    "lib/ops/index.ts": 'export { add } from "./add.ts";',
     "lib/ops/plus.ts": op("add"),
     "lib/optim/sgd.ts": 'run("gone", x);',
     "test/ops/add.test.ts": "",
@@ -136,6 +137,7 @@ test("an op without its row, source, caller or test is found", () => {
     "lib/ops/add.ts names the kernel missing, which is not in native/ops/table.h",
     "lib/ops/plus.ts has no bench/ops/plus.bench.ts",
     "lib/ops/plus.ts has no test/ops/plus.test.ts",
+    "lib/ops/plus.ts is not in lib/ops/index.ts",
     "nothing in lib/ or bench/ calls the kernel scale",
   ]);
 });

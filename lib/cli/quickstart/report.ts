@@ -18,20 +18,19 @@ export interface Outcome {
   magnitudes: { initial: ReadonlyMap<string, Float32Array>; final: ReadonlyMap<string, Float32Array> };
 }
 
-/** Loss on a validation set at the end of a run. */
-export const lossAfter = (steps: readonly StepMetrics[], set: string): number =>
-  steps.filter((m) => m.validation).at(-1)?.validation?.[set] ?? Number.NaN;
+/** Loss on each validation set at the end of a run. */
+export const lossesAfter = (steps: readonly StepMetrics[]): Record<string, number> =>
+  steps.findLast((m) => m.validation)?.validation ?? {};
 
 /** Writes report.html. */
 export async function writeQuickstartReport(file: string, outcome: Outcome): Promise<void> {
   const { pretraining, finetuning, untrained, pretrained, finetuned, magnitudes } = outcome;
   const named = (name: string, sections: Section[]): Section[] =>
     sections.map((s) => ({ ...s, title: `${name}: ${s.title.toLowerCase()}` }));
-  const row = (when: string, steps: readonly StepMetrics[]) => [
-    when,
-    lossAfter(steps, "glosses"),
-    lossAfter(steps, "declarations"),
-  ];
+  const row = (when: string, steps: readonly StepMetrics[]): (string | number)[] => {
+    const { glosses = Number.NaN, declarations = Number.NaN } = lossesAfter(steps);
+    return [when, glosses, declarations];
+  };
   await writeReport(file, {
     title: "mixwright quickstart",
     created: new Date(),

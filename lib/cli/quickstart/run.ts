@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError } from "../../core/errors.ts";
 import type { Corpus } from "../../data/corpus.ts";
@@ -26,7 +26,7 @@ import {
 } from "../../index.ts";
 import { type JsonlWriter, openJsonlWriter } from "../../io/jsonl.ts";
 import { trainTokenizer } from "../../text/train_tokenizer.ts";
-import { type Outcome, writeQuickstartReport } from "./report.ts";
+import { lossesAfter, type Outcome, writeQuickstartReport } from "./report.ts";
 import { declarations, glosses } from "./texts.ts";
 
 /** What the run shows while it goes on. */
@@ -76,8 +76,20 @@ export async function runQuickstart(
   options: QuickstartOptions,
   stage: Stage,
 ): Promise<Outcome> {
+  await checkFolder(options.out);
+  // An earlier run stays until this one is finished.
+  const work = `${options.out}.unfinished-${process.pid}`;
+  try {
+    const outcome = await build(device, { ...options, out: work }, stage);
+    await moveIntoPlace(work, options.out);
+    return outcome;
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function build(device: Device, options: QuickstartOptions, stage: Stage): Promise<Outcome> {
   const { out, seed, signal } = options;
-  await prepareFolder(out);
   stage.title("1 · Texts and tokenizer");
   const texts = { glosses: await glosses(), declarations: await declarations() };
   const modelDir = path.join(out, "model");
@@ -142,24 +154,35 @@ export async function runQuickstart(
     magnitudes: { initial, final },
   };
   await writeQuickstartReport(path.join(out, "report.html"), outcome);
-  adapter.unmerge();
-  adapter.dispose();
+  const losses = { pretrained: lossesAfter(pretraining), finetuned: lossesAfter(finetuning) };
+  await writeFile(path.join(out, marker), `${JSON.stringify({ seed, parameters, ...losses }, null, 2)}\n`);
   model.dispose();
   return outcome;
 }
 
-/** A folder of an earlier quickstart is replaced; any other one that holds something is left alone. */
-async function prepareFolder(out: string): Promise<void> {
-  await mkdir(out, { recursive: true });
-  const ours = ["model", "adapter", "merged", "metrics.jsonl", "report.html"];
-  const foreign = (await readdir(out)).filter((name) => !ours.includes(name));
-  if (foreign.length > 0) {
-    throw new ConfigError(
-      `quickstart: ${out} holds ${foreign[0]}, which is not of a quickstart. Choose another --out`,
-      "out",
-    );
-  }
-  for (const name of ours) await rm(path.join(out, name), { recursive: true, force: true });
+/** In every finished quickstart's folder: such a folder may be replaced by a new one. */
+const marker = "quickstart.json";
+const ours = ["adapter", "merged", "metrics.jsonl", "model", marker, "report.html"];
+
+/** Throws ConfigError for a folder that holds anything but an earlier quickstart. */
+async function checkFolder(out: string): Promise<void> {
+  const names = await readdir(out).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw error;
+  });
+  const foreign = names.includes(marker) ? names.find((name) => !ours.includes(name)) : names[0];
+  if (foreign === undefined) return;
+  throw new ConfigError(
+    `quickstart: ${out} holds ${foreign}, an empty folder or one of an earlier quickstart was needed. Choose another --out`,
+    "out",
+  );
+}
+
+/** Puts the finished run where it was asked for, in place of an earlier one. */
+async function moveIntoPlace(work: string, out: string): Promise<void> {
+  await checkFolder(out);
+  await rm(out, { recursive: true, force: true });
+  await rename(work, out);
 }
 
 /** Every n-th text: enough to learn merges from. */

