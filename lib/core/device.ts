@@ -1,7 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
 import { bytesOf, type DType, describe, dtypeCode, type SourceDType, sizeOf } from "./dtype.ts";
-import { ConfigError, DeviceError, OutOfMemoryError, ShapeError } from "./errors.ts";
+import { ConfigError, DeviceError, DisposedError, OutOfMemoryError, ShapeError } from "./errors.ts";
 import { type NativeStats, native } from "./native.ts";
+import { refuseUnknown } from "./options.ts";
 import { keep } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -34,8 +35,7 @@ interface NativeFailure extends Error {
 
 /** An in-order stream of commands with memory of its own (house.md §4). */
 export class Device {
-  /** @internal */
-  readonly handle: number;
+  readonly #handle: number;
   #open = true;
   #path: string[] = [];
   #fences: Promise<void>[] = [];
@@ -47,8 +47,8 @@ export class Device {
     options: { threads: number; isa: string; modes: ReadonlySet<string> },
   ) {
     const { modes } = options;
-    this.handle = this.guard(() =>
-      native().open({
+    try {
+      this.#handle = native().open({
         threads: options.threads,
         limitBytes,
         isa: options.isa,
@@ -56,8 +56,17 @@ export class Device {
         finite: modes.has("finite"),
         trace: modes.has("trace"),
         guard: modes.has("guard"),
-      }),
-    );
+      });
+    } catch (error) {
+      if (error instanceof DeviceError) throw error; // no engine loads
+      throw new DeviceError(`device: ${(error as Error).message}`);
+    }
+  }
+
+  /** @internal The native handle. Throws DisposedError. */
+  get handle(): number {
+    this.needOpen();
+    return this.#handle;
   }
 
   get open(): boolean {
@@ -182,11 +191,17 @@ export class Device {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    native().close(this.handle);
+    native().close(this.#handle);
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** @internal */
+  needOpen(): void {
+    if (!this.#open)
+      throw new DisposedError(`device: ${this.name} was closed, an open one was needed`, this.name);
   }
 
   /** @internal Runs a native call and gives its failure our words. */
@@ -241,11 +256,25 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
   if (name.startsWith("cuda")) {
     throw new DeviceError(`device: "${name}" was asked for, this build holds the CPU engine only. Use "cpu"`);
   }
+  refuseUnknown("device", options, ["threads", "memoryLimitBytes", "isa", "debug"]);
   const { threads = availableParallelism(), memoryLimitBytes = totalmem(), isa = "", debug = [] } = options;
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new ConfigError(
       `device: threads is ${threads}, a whole number from 1 to 1024 was needed`,
       "threads",
+    );
+  }
+  if (!(memoryLimitBytes >= 1 && memoryLimitBytes <= Number.MAX_SAFE_INTEGER)) {
+    throw new ConfigError(
+      `device: memoryLimitBytes is ${memoryLimitBytes}, a number of bytes from 1 to 2^53 was needed`,
+      "memoryLimitBytes",
+    );
+  }
+  const isas = native().usableIsas();
+  if (isa !== "" && !isas.includes(isa)) {
+    throw new ConfigError(
+      `device: instruction set "${isa}" is not usable here; usable are ${isas.join(", ")}`,
+      "isa",
     );
   }
   const modes = new Set<string>([

@@ -33,17 +33,21 @@ export function scope<T>(fn: () => T): T {
   let result: T;
   try {
     result = fn();
-    if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
-      throw new ConfigError(
-        "scope: the callback returned a promise, a synchronous one was needed. Await outside of the scope",
-      );
-    }
+    refusePromise("scope", result);
     for (const tensor of tensorsIn(result)) if (inner.has(tensor)) tensor.moveTo(outer);
   } finally {
     current = outer;
     for (const tensor of inner) tensor.dispose();
   }
   return result;
+}
+
+/** Throws ConfigError when a callback was asynchronous: its tensors would be disposed while it runs. */
+export function refusePromise(where: string, result: unknown): void {
+  if (typeof (result as { then?: unknown } | undefined)?.then !== "function") return;
+  throw new ConfigError(
+    `${where}: the callback returned a promise, a synchronous one was needed. Await outside of it`,
+  );
 }
 
 /** Takes a tensor out of its scope: from now on the caller disposes it. */

@@ -1,7 +1,7 @@
 import { ConfigError, ShapeError } from "./errors.ts";
 import { Gradients } from "./gradients.ts";
 import { randomStreamPosition, withRandomStreams } from "./random.ts";
-import { keep, scope, tensorsIn } from "./scope.ts";
+import { keep, refusePromise, scope, tensorsIn } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** One op of the forward pass: what it read, what it made, what its gradient keeps alive. */
@@ -126,6 +126,7 @@ export function valueAndGrad<N extends string>(
   try {
     const value = scope(() => {
       const loss = on(tape, fn);
+      refusePromise("valueAndGrad", loss);
       if (loss?.isTensor !== true)
         throw new ConfigError("valueAndGrad: fn returned no tensor, a scalar loss was needed");
       if (loss.size !== 1) {

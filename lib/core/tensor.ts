@@ -47,6 +47,7 @@ export class Tensor {
     if (this.#owners === 0) {
       throw new DisposedError(`${this.toString()} was disposed, a live tensor was needed`, this.label);
     }
+    this.device.needOpen();
     return this.#id;
   }
 

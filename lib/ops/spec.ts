@@ -58,6 +58,7 @@ type Operands = Record<string, Tensor | undefined>;
 export function check(spec: OpSpec, operands: Operands): Axes {
   const axes: Axes = {};
   const boundBy: Record<string, string> = {};
+  let first: { name: string; tensor: Tensor } | undefined;
   for (const [name, text] of Object.entries(spec.inputs)) {
     const want = operand(text);
     const tensor = operands[name];
@@ -66,6 +67,14 @@ export function check(spec: OpSpec, operands: Operands): Axes {
       throw new ShapeError(`${spec.name}: ${name} was not given, ${text} was needed`, spec.name);
     }
     void tensor.id; // throws DisposedError while no output is made yet
+    first ??= { name, tensor };
+    if (tensor.device !== first.tensor.device) {
+      throw new ShapeError(
+        `${spec.name}: ${first.name} and ${name} live on two devices, one was needed (${list(operands)})`,
+        spec.name,
+        named(operands),
+      );
+    }
     if (want.dtype === "float" ? tensor.dtype === "i32" : tensor.dtype !== want.dtype) {
       throw new DTypeError(
         `${spec.name}: ${name} is ${tensor.dtype}, ${want.dtype === "float" ? "f32 or bf16" : want.dtype} was needed (${list(operands)})`,

@@ -7,10 +7,38 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "binding/environment.h"
 
 namespace mixwright {
+
+// What reads the operands of one call: they must live on the device that the call runs on.
+struct OpCall {
+  Environment& env;
+  const Device& device;
+  const char* op;
+
+  template <class Operand>
+  Operand operand(const Napi::Value& value) const {
+    const int64_t id = Environment::id_of(value);
+    Operand operand;
+    if (id == 0) return operand;
+    const Slot& slot = env.tensors.at(id);
+    if (slot.device != &device) throw std::invalid_argument(std::string(op) + ": an operand lives on another device");
+    static_cast<View&>(operand) = slot.view;
+    return operand;
+  }
+
+  template <class Operand>
+  std::vector<Operand> operands(const Napi::Value& value) const {
+    if (!value.IsArray()) throw std::invalid_argument("an array of tensor ids was expected");
+    const Napi::Array ids = value.As<Napi::Array>();
+    std::vector<Operand> list(ids.Length());
+    for (uint32_t i = 0; i < ids.Length(); i++) list[i] = operand<Operand>(ids.Get(i));
+    return list;
+  }
+};
 
 template <class T>
 struct Argument;  // letter: how the signature string names it; read: from JavaScript
@@ -18,27 +46,27 @@ struct Argument;  // letter: how the signature string names it; read: from JavaS
 template <>
 struct Argument<In> {
   static constexpr char letter = 'I';
-  static In read(Environment& env, const Napi::Value& value) { return env.operand<In>(value); }
+  static In read(const OpCall& call, const Napi::Value& value) { return call.operand<In>(value); }
 };
 template <>
 struct Argument<Out> {
   static constexpr char letter = 'O';
-  static Out read(Environment& env, const Napi::Value& value) { return env.operand<Out>(value); }
+  static Out read(const OpCall& call, const Napi::Value& value) { return call.operand<Out>(value); }
 };
 template <>
 struct Argument<InList> {
   static constexpr char letter = 'i';
-  static InList read(Environment& env, const Napi::Value& value) { return env.operands<In>(value); }
+  static InList read(const OpCall& call, const Napi::Value& value) { return call.operands<In>(value); }
 };
 template <>
 struct Argument<OutList> {
   static constexpr char letter = 'o';
-  static OutList read(Environment& env, const Napi::Value& value) { return env.operands<Out>(value); }
+  static OutList read(const OpCall& call, const Napi::Value& value) { return call.operands<Out>(value); }
 };
 template <class Number>
 struct NumberArgument {
   static constexpr char letter = 'n';
-  static Number read(Environment&, const Napi::Value& value) {
+  static Number read(const OpCall&, const Napi::Value& value) {
     if (!value.IsNumber() && !value.IsBoolean()) throw std::invalid_argument("a number was expected");
     return Number(value.IsBoolean() ? double(value.As<Napi::Boolean>().Value()) : value.As<Napi::Number>().DoubleValue());
   }
@@ -80,13 +108,15 @@ struct OpBinding<void(cpu::Exec&, Args...)> {
       throw std::invalid_argument(std::string(name) + ": " + std::to_string(info.Length() - 1) + " operands, takes " +
                                   std::to_string(sizeof...(Args)));
     }
-    std::tuple<std::decay_t<Args>...> operands{Argument<std::decay_t<Args>>::read(env, info[I + 1])...};
+    const OpCall op_call{env, device, name};
+    std::tuple<std::decay_t<Args>...> operands{Argument<std::decay_t<Args>>::read(op_call, info[I + 1])...};
     std::vector<View> outputs;
     if (device.stream.modes().finite) (collect_output(outputs, std::get<I>(operands)), ...);
     Kernel* run = device.kernels->*kernel;
     device.enqueue(name, std::move(outputs), [run, operands = std::move(operands)](cpu::Exec& exec) {
       run(exec, std::get<I>(operands)...);
     });
+    env.throw_if_failed_inline(device);
   }
 };
 

@@ -1,5 +1,6 @@
 #include "binding/device.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -40,6 +41,15 @@ void check_fence(const char* begin, const char* side, int64_t block_bytes) {
     }
   }
 }
+// Once the device is closed there is no stream to poison.
+template <class Check>
+void report_broken_fence(const Check& check) {
+  try {
+    check();
+  } catch (const KernelError& error) {
+    std::fprintf(stderr, "mixwright: guard: %s\n", error.what());
+  }
+}
 }  // namespace
 
 Device::Device(const DeviceOptions& options)
@@ -53,7 +63,8 @@ Block* Device::take(int64_t bytes) {
   if (!stream.modes().guard) return new Block{pool.take(bytes), bytes, 1};
   const int64_t body = (bytes + 3) / 4 * 4, whole = body + 2 * kFence;
   char* memory = static_cast<char*>(pool.take(whole));
-  stream.enqueue(label("guard"), [memory, whole] { paint(memory, whole); }, {});
+  // As what a read does when it is done: on a poisoned stream too, for the check below may come after a reset.
+  stream.enqueue_read(label("guard"), nullptr, [memory, whole](const Failure*) { paint(memory, whole); });
   return new Block{memory + kFence, bytes, 1};
 }
 
@@ -66,12 +77,25 @@ void Device::let_go(Block* block) {
     const int64_t given = bytes, body = (bytes + 3) / 4 * 4;
     memory -= kFence;
     bytes = body + 2 * kFence;
-    stream.enqueue(label("guard"), [memory, body, given] {
+    const auto check = [memory, body, given] {
       check_fence(memory, "before", given);
       check_fence(memory + kFence + body, "past", given);
-    }, {});
+    };
+    if (closed_) {
+      report_broken_fence(check);
+    } else {
+      stream.enqueue(label("guard"), check, {});
+    }
   }
   pool.give_back(memory, bytes);
+}
+
+void Device::close() {
+  if (stream.modes().guard) stream.drain();  // the checks that are queued
+  const Failure* failure = stream.failure();
+  if (failure && failure->op == "guard") std::fprintf(stderr, "mixwright: guard: %s\n", failure->message.c_str());
+  stream.close();
+  closed_ = true;
 }
 
 namespace {

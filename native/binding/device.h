@@ -33,7 +33,10 @@ class Device {
   Block* take(int64_t bytes);  // throws OutOfMemory
   void let_go(Block* block);
 
-  // Enqueues a kernel; `call` gets the engine's threads when its turn comes. Throws the failure that poisoned the stream.
+  // Ends the stream; only `let_go` may follow.
+  void close();
+
+  // Enqueues a kernel; `call` gets the engine's threads when its turn comes. A failure poisons the stream, it isn't thrown.
   template <class Call>
   void enqueue(const char* op, std::vector<View> outputs, Call call) {
     cpu::Exec* exec = &exec_;
@@ -51,6 +54,7 @@ class Device {
   int threads() const { return exec_.threads(); }
 
  private:
+  bool closed_ = false;
   cpu::Exec exec_;
 
  public:
@@ -67,7 +71,10 @@ struct Slot {
 
 class TensorTable {
  public:
-  explicit TensorTable(uint32_t environment) : environment_(environment & 0xff) {}
+  // An id has 24 bits for the slot, 16 for the generation and 13 for the environment: JavaScript holds it as a number.
+  static constexpr uint32_t kEnvironments = 1 << 13;
+
+  explicit TensorTable(uint32_t environment) : environment_(environment) {}
 
   int64_t add(Device* device, Block* block, const View& view);
   void remove(int64_t id);

@@ -1,14 +1,31 @@
 #include "binding/environment.h"
 
-#include <atomic>
+#include <bitset>
+#include <stdexcept>
 
 namespace mixwright {
 
 namespace {
-std::atomic<uint32_t> environments{1};
+std::mutex tags_mutex;
+std::bitset<TensorTable::kEnvironments> tags_in_use;  // 0 is never given: id 0 is an operand that is absent
+uint32_t last_tag = 0;
+}  // namespace
+
+EnvironmentTag::EnvironmentTag() {
+  const std::lock_guard<std::mutex> lock(tags_mutex);
+  if (tags_in_use.count() == TensorTable::kEnvironments - 1) throw std::runtime_error("too many Node environments at once");
+  do last_tag = last_tag % (TensorTable::kEnvironments - 1) + 1;
+  while (tags_in_use[last_tag]);
+  value_ = last_tag;
+  tags_in_use[value_] = true;
 }
 
-Environment::Environment(Napi::Env env) : tensors(environments++), env_(env) {
+EnvironmentTag::~EnvironmentTag() {
+  const std::lock_guard<std::mutex> lock(tags_mutex);
+  tags_in_use[value_] = false;
+}
+
+Environment::Environment(Napi::Env env) : tensors(tag_.value()), env_(env) {
   wake_ = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "mixwright", 0, 1);
   wake_.Unref(env);
   // Runs before the thread-safe function is torn down: no stream may call it after that.
@@ -20,13 +37,18 @@ Environment::~Environment() { stop(); }
 void Environment::close(int id) {
   auto& device = devices_.at(size_t(id));
   if (!device) return;
-  device->stream.close();
+  device->close();
   tensors.remove_all(device.get());
   device.reset();
 }
 
 void Environment::stop() {
-  for (auto& device : devices_) device.reset();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ending_ = true;
+  }
+  for (size_t id = 0; id < devices_.size(); id++) close(int(id));
+  finished_.clear();  // their promises die with the environment
 }
 
 Device& Environment::device(const Napi::Value& id) {
@@ -62,25 +84,24 @@ Napi::Value Environment::wait_for(Device& device, const char* op, Stream::Work w
       raw->failed = true;
       raw->failure = *failure;
     }
-    bool first;
+    bool wake;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      first = finished_.empty();
-      finished_.push_back(raw);
+      wake = finished_.empty() && !ending_;
+      finished_.emplace_back(raw);
     }
-    if (first) wake_.NonBlockingCall([this](Napi::Env, Napi::Function) { deliver(); });
+    if (wake) wake_.NonBlockingCall([this](Napi::Env, Napi::Function) { deliver(); });
   });
   return promise;
 }
 
 void Environment::deliver() {
-  std::vector<Pending*> finished;
+  std::vector<std::unique_ptr<Pending>> finished;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     finished.swap(finished_);
   }
-  for (Pending* raw : finished) {
-    const std::unique_ptr<Pending> pending(raw);
+  for (const auto& pending : finished) {
     const Napi::HandleScope scope(env_);
     if (pending->failed) {
       pending->promise.Reject(error_of(pending->failure).Value());

@@ -1,6 +1,6 @@
 // What belongs to one Node environment (the main thread, or one worker): its devices, its tensors, and the way results of
-// reads come back to it. Nothing here is shared between environments, so the addon loads, runs and leaves in any number of
-// workers.
+// reads come back to it. Environments share nothing but the set of tags in use, so the addon loads, runs and leaves in any
+// number of workers.
 #pragma once
 #include <napi.h>
 
@@ -21,6 +21,20 @@ struct Pending {
   Failure failure;
 };
 
+// The number of an environment in the ids of its tensors: never 0, and given again only after all others were, so that an
+// id outlives its environment without being taken for another's.
+class EnvironmentTag {
+ public:
+  EnvironmentTag();
+  ~EnvironmentTag();
+  EnvironmentTag(const EnvironmentTag&) = delete;
+  EnvironmentTag& operator=(const EnvironmentTag&) = delete;
+  uint32_t value() const { return value_; }
+
+ private:
+  uint32_t value_;
+};
+
 class Environment {
  public:
   explicit Environment(Napi::Env env);
@@ -30,26 +44,13 @@ class Environment {
   Device& device(const Napi::Value& id);
   int open(const DeviceOptions& options);
   void close(int id);
-  void stop();  // ends all streams; nothing is delivered afterwards
+  void stop();  // closes all devices; nothing is delivered afterwards
 
+ private:
+  EnvironmentTag tag_;
+
+ public:
   TensorTable tensors;
-
-  template <class Operand>
-  Operand operand(const Napi::Value& value) {
-    const int64_t id = id_of(value);
-    Operand operand;
-    if (id != 0) static_cast<View&>(operand) = tensors.at(id).view;
-    return operand;
-  }
-
-  template <class Operand>
-  std::vector<Operand> operands(const Napi::Value& value) {
-    if (!value.IsArray()) throw std::invalid_argument("an array of tensor ids was expected");
-    const Napi::Array ids = value.As<Napi::Array>();
-    std::vector<Operand> list(ids.Length());
-    for (uint32_t i = 0; i < ids.Length(); i++) list[i] = operand<Operand>(ids.Get(i));
-    return list;
-  }
 
   static int64_t id_of(const Napi::Value& value) {
     if (!value.IsNumber()) throw std::invalid_argument("a tensor id was expected");
@@ -57,6 +58,10 @@ class Environment {
   }
 
   void throw_if_poisoned(Device& device);
+  // After an enqueue: in debug mode `sync` the command has run, and its failure belongs to this call.
+  void throw_if_failed_inline(Device& device) {
+    if (device.stream.modes().sync) throw_if_poisoned(device);
+  }
   Napi::Error error_of(const Failure& failure);
 
   // Appends a read to the device's stream; the promise settles on this environment's thread once it ran.
@@ -68,7 +73,8 @@ class Environment {
   Napi::Env env_;
   Napi::ThreadSafeFunction wake_;
   std::mutex mutex_;
-  std::vector<Pending*> finished_;
+  bool ending_ = false;  // the thread-safe function must not be called any more
+  std::vector<std::unique_ptr<Pending>> finished_;
   int64_t waiting_ = 0;  // promises not settled yet; the event loop stays alive while there are any
   std::vector<std::unique_ptr<Device>> devices_;
 };

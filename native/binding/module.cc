@@ -141,6 +141,7 @@ void upload(Info info) {
   slot.device->enqueue("upload", {target}, [copy, from, target](cpu::Exec&) {
     convert(copy->data(), from, target.memory, target.dtype, target.size());
   });
+  env.throw_if_failed_inline(*slot.device);
 }
 
 // read(tensor) -> Promise of a Float32Array (f32, bf16) or Int32Array (i32) of its own.

@@ -1,8 +1,10 @@
 #include "core/stream.h"
 
 #include <chrono>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <unistd.h>
 
 #include "core/checks.h"
@@ -143,9 +145,13 @@ void Stream::reset() {
 }
 
 void Stream::write_trace() const {
-  const std::string name = "mixwright-trace-" + std::to_string(getpid()) + ".json";
+  static std::atomic<int> written{0};
+  const std::string name = "mixwright-trace-" + std::to_string(getpid()) + "-" + std::to_string(++written) + ".json";
   FILE* file = std::fopen(name.c_str(), "w");
-  if (!file) return std::perror(name.c_str());
+  if (!file) {
+    std::fprintf(stderr, "mixwright: the trace file %s could not be written: %s\n", name.c_str(), std::strerror(errno));
+    return;
+  }
   std::fputs("[", file);
   const char* comma = "";
   for (const Span& span : spans_) {

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <new>
+#include <stdexcept>
+#include <string>
 
 namespace mixwright::cpu {
 
@@ -38,10 +40,19 @@ void* Worker::bytes(int64_t count) {
 }
 
 Exec::Exec(int threads) : workers_(size_t(threads < 1 ? 1 : threads)) {
-  for (size_t i = 1; i < workers_.size(); i++) threads_.emplace_back([this, i] { serve(i); });
+  try {
+    for (size_t i = 1; i < workers_.size(); i++) threads_.emplace_back([this, i] { serve(i); });
+  } catch (const std::exception& error) {
+    const size_t started = threads_.size() + 1;  // with the caller's
+    stop();
+    throw std::runtime_error(std::to_string(threads) + " threads were asked for, " + std::to_string(started) +
+                             " could be started (" + error.what() + ")");
+  }
 }
 
-Exec::~Exec() {
+Exec::~Exec() { stop(); }
+
+void Exec::stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;

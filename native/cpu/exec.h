@@ -72,6 +72,7 @@ class Exec {
   void run(int64_t tasks, void* context, Invoke invoke);
   void work(Worker& worker);
   void serve(size_t index);
+  void stop();
 
   static constexpr int kSharedSlots = 4;
   Worker shared_[kSharedSlots];

@@ -1,24 +1,26 @@
-import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { type Device, device } from "../../lib/core/device.ts";
-import { ConfigError, DeviceError, OutOfMemoryError } from "../../lib/core/errors.ts";
+import {
+  ConfigError,
+  DeviceError,
+  DisposedError,
+  OutOfMemoryError,
+  ShapeError,
+} from "../../lib/core/errors.ts";
 import { native } from "../../lib/core/native.ts";
 import { run } from "../../lib/core/run.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { add, scale } from "../../lib/ops/add.ts";
 import { gatherRows } from "../../lib/ops/gather_rows.ts";
 import { linear } from "../../lib/ops/linear.ts";
+import { child as runChild, url, workerPrelude } from "../support/child.ts";
 
 const dev = await device("cpu", { threads: 2 });
 afterEach(() => expect(dev.stats().live).toBe(0));
 afterAll(() => dev.close());
-
-const root = path.resolve(import.meta.dirname, "../..");
-const url = (file: string) => JSON.stringify(pathToFileURL(path.join(root, file)).href);
 
 async function failureOf(fn: () => unknown): Promise<Error & Record<string, unknown>> {
   try {
@@ -30,13 +32,9 @@ async function failureOf(fn: () => unknown): Promise<Error & Record<string, unkn
 }
 
 /** Runs a script in a Node process of its own, to its end. */
-function child(
-  script: string,
-  { cwd = root, env = {} } = {},
-): Promise<{ code: unknown; out: string; ms: number }> {
-  const from = performance.now();
-  const tsx = pathToFileURL(path.join(root, "node_modules/tsx/dist/esm/index.mjs")).href;
-  const prelude = `
+const child = (script: string, options = {}) =>
+  runChild(
+    `
     import { device } from ${url("lib/core/device.ts")};
     import { linear } from ${url("lib/ops/linear.ts")};
     import { scope } from ${url("lib/core/scope.ts")};
@@ -44,28 +42,23 @@ function child(
       const x = dev.full([512, 512], 1);
       for (let i = 0; i < calls; i++) linear(x, x).dispose();
     });
-  `;
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--import", tsx, "--input-type=module", "-e", prelude + script],
-      { cwd, env: { ...process.env, ...env }, timeout: 30_000 },
-      (error, stdout, stderr) =>
-        resolve({
-          code: error === null ? 0 : (error.signal ?? error.code),
-          out: stdout + stderr,
-          ms: performance.now() - from,
-        }),
-    );
-  });
-}
+    ${script}`,
+    options,
+  );
 
 test("names and options that aren't known are refused", async () => {
   for (const name of ["gpu", "cpu:1", "cuda:x", ""]) await expect(device(name)).rejects.toThrow(ConfigError);
   await expect(device("cuda")).rejects.toThrow(DeviceError);
   for (const threads of [0, 1.5, Number.NaN, 2000])
     await expect(device("cpu", { threads })).rejects.toThrow(ConfigError);
-  await expect(device("cpu", { isa: "mmx" })).rejects.toThrow('instruction set "mmx" is not usable here');
+  for (const memoryLimitBytes of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+    await expect(device("cpu", { memoryLimitBytes })).rejects.toMatchObject({ key: "memoryLimitBytes" });
+  const isa = await failureOf(() => device("cpu", { isa: "mmx" }));
+  expect(isa).toBeInstanceOf(ConfigError);
+  expect(isa.message).toContain('instruction set "mmx" is not usable here; usable are ');
+  const option = await failureOf(() => device("cpu", { thread: 2 } as never));
+  expect(option).toBeInstanceOf(ConfigError);
+  expect(option.message).toContain('device: unknown option "thread", is it threads?');
   await expect(device("cpu", { debug: ["slow" as never] })).rejects.toThrow(ConfigError);
   process.env.MIXWRIGHT_DEBUG = "finite,fnite";
   const failure = await failureOf(() => device("cpu"));
@@ -201,10 +194,10 @@ test("run-ahead is bounded: a full queue blocks the caller, and counts itself", 
   x.dispose();
 });
 
-test("debug mode sync: a failure is there when the call returns", async () => {
+test("debug mode sync: the guilty call throws", async () => {
   const inline = await device("cpu", { threads: 2, debug: ["sync"] });
-  const { x } = poison(inline);
-  expect(inline.stats().poisoned).toBe(true);
+  const [x, rows] = [inline.full([4, 2], 1), inline.tensor(Int32Array.of(0, 9), [2])];
+  expect(() => gatherRows(x, rows)).toThrow(/^gather_rows: row 1 holds index 9/);
   expect(() => scale(x, 2)).toThrow(DeviceError);
   inline.reset();
   expect([...(await scale(x, 2).data())]).toEqual(Array(8).fill(2));
@@ -244,6 +237,46 @@ test("debug mode guard: fresh memory is NaN, a write past the end is found", asy
   guard.close();
 });
 
+test("debug mode guard: what is found at close is said, whether its tensors were disposed or live", async () => {
+  const script = (end: string) => `
+    const dev = await device("cpu", { threads: 1, debug: ["guard"] });
+    const { run } = await import(${url("lib/core/run.ts")});
+    const x = dev.full([2, 4], 1), weight = dev.full([4], 1), y = dev.empty([2, 4]), rstd = dev.empty([1]);
+    run("rms_norm", x, weight, y, rstd, 1e-5); // writes two rstd
+    ${end}
+    dev.close();`;
+  const broken = "mixwright: guard: a kernel wrote past a block of 4 bytes\n";
+  const runs = await Promise.all([
+    child(script("await dev.ready();")),
+    child(script("")),
+    child(script("rstd.dispose();")),
+    child(`const dev = await device("cpu", { threads: 1, debug: ["guard"] });
+      for (let i = 0; i < 17_000; i++) dev.empty([4]);
+      dev.close();`),
+  ]);
+  expect(runs.map(({ code, out }) => [code, out])).toEqual([
+    [0, broken],
+    [0, broken],
+    [0, broken],
+    [0, ""],
+  ]);
+});
+
+test("debug mode guard: memory taken on a poisoned stream is not blamed after a reset", async () => {
+  const guard = await device("cpu", { threads: 1, debug: ["guard"] });
+  const big = guard.full([1024, 1024], 1);
+  const table = guard.full([4, 2], 1);
+  const rows = guard.tensor(Int32Array.of(0, 9), [2]);
+  for (let i = 0; i < 20; i++) linear(big, big).dispose(); // the failure is some way off
+  gatherRows(table, rows);
+  const fresh = guard.empty([8192]);
+  await expect(guard.ready()).rejects.toThrow(DeviceError);
+  guard.reset();
+  fresh.dispose();
+  await guard.ready();
+  guard.close();
+});
+
 test("debug mode trace: a timeline with op, path and step", async () => {
   const cwd = mkdtempSync(path.join(tmpdir(), "mixwright-"));
   const { code, out } = await child(
@@ -262,13 +295,80 @@ test("debug mode trace: a timeline with op, path and step", async () => {
   expect(spans[0]).toMatchObject({ name: "fill", ph: "X", args: { path: "model.layers.0", step: 3 } });
 });
 
+test("debug mode trace: a file for each device; one that can't be written is named", async () => {
+  const cwd = mkdtempSync(path.join(tmpdir(), "mixwright-"));
+  const env = { MIXWRIGHT_DEBUG: "trace" };
+  const two = `for (let i = 0; i < 2; i++) { const dev = await device("cpu", { threads: 1 }); dev.full([1]); dev.close(); }`;
+  const both = await child(two, { cwd, env });
+  expect([both.code, both.out]).toEqual([0, ""]);
+  expect(readdirSync(cwd)).toHaveLength(2);
+  const gone = await child(
+    `import { rmSync } from "node:fs"; rmSync(process.cwd(), { recursive: true }); ${two}`,
+    { cwd, env },
+  );
+  expect(gone.code).toBe(0);
+  expect(gone.out).toMatch(
+    /^mixwright: the trace file mixwright-trace-\d+-1\.json could not be written: No such/,
+  );
+});
+
 test("a closed device: its tensors and calls are refused, disposing them is not", async () => {
   const closed = await device("cpu", { threads: 1 });
   const x = closed.full([2]);
   closed.close();
-  expect(() => scale(x, 1)).toThrow("was closed");
-  expect(() => closed.stats()).toThrow("was closed");
+  for (const use of [
+    () => scale(x, 1),
+    () => run("fill", x, 1),
+    () => x.view([1]),
+    () => x.write(Float32Array.of(1, 2)),
+    () => x.data(),
+    () => x.bytesData(),
+    () => closed.stats(),
+    () => closed.tensor([1], [1]),
+    () => closed.full([1]),
+    () => closed.ready(),
+    () => closed.reset(),
+    () => closed.checkFinite(true),
+    () => closed.at("a", () => 1),
+    () => {
+      closed.step = 1;
+    },
+  ]) {
+    const failure = await failureOf(use);
+    expect(failure).toBeInstanceOf(DisposedError);
+    expect(failure.message).toBe("device: cpu was closed, an open one was needed");
+  }
   x.dispose();
+});
+
+test("operands on two devices are refused in the op's words, by the op, by run and by the engine", async () => {
+  const other = await device("cpu", { threads: 1 });
+  const [mine, theirs] = [dev.full([2], 1), other.full([2], 2)];
+  for (const use of [() => add(mine, theirs), () => add(theirs, mine)]) {
+    const failure = await failureOf(use);
+    expect(failure).toBeInstanceOf(ShapeError);
+    expect(failure.message).toBe("add: a and b live on two devices, one was needed (a [2] f32, b [2] f32)");
+  }
+  expect(() => run("add", mine, theirs, mine, 1, 1)).toThrow(ShapeError);
+  const engine = native();
+  expect(() => engine.ops.add!(dev.handle, mine.id, theirs.id, mine.id, 1, 1)).toThrow(
+    "add: an operand lives on another device",
+  );
+  expect(() => engine.ops.fill!(dev.handle, theirs.id, 1)).toThrow(
+    "fill: an operand lives on another device",
+  );
+  const lists = Object.keys(engine.signatures).filter((name) => engine.signatures[name]!.startsWith("i"));
+  for (const name of lists) {
+    const operands = [...engine.signatures[name]!].map((letter) =>
+      letter === "n" ? 0 : letter === "I" || letter === "O" ? mine.id : [mine.id, theirs.id],
+    );
+    expect(() => engine.ops[name]!(dev.handle, ...operands)).toThrow(
+      `${name}: an operand lives on another device`,
+    );
+  }
+  expect(lists).not.toEqual([]);
+  mine.dispose();
+  other.close();
 });
 
 test("a process ends at once: with commands queued, by process.exit, with a device left open", async () => {
@@ -292,9 +392,7 @@ test("worker_threads: a worker terminated with commands queued and reads waiting
   const { code, out } = await child(`
     import { Worker } from "node:worker_threads";
     const body = \`
-      import { parentPort } from "node:worker_threads";
-      import { register } from ${url("node_modules/tsx/dist/esm/api/index.mjs")};
-      register();
+      ${workerPrelude}
       const { device } = await import(${url("lib/core/device.ts")});
       const { linear } = await import(${url("lib/ops/linear.ts")});
       const dev = await device("cpu", { threads: 2 });
@@ -319,9 +417,7 @@ test("worker_threads: two at once beside the main thread; a tensor of another en
     const dev = await device("cpu", { threads: 1 });
     const mine = dev.full([2], 1);
     const body = \`
-      import { parentPort, workerData } from "node:worker_threads";
-      import { register } from ${url("node_modules/tsx/dist/esm/api/index.mjs")};
-      register();
+      ${workerPrelude}
       const { device } = await import(${url("lib/core/device.ts")});
       const { native } = await import(${url("lib/core/native.ts")});
       const { linear } = await import(${url("lib/ops/linear.ts")});
