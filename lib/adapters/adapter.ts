@@ -20,6 +20,11 @@ export interface Original {
   copy: Tensor;
 }
 
+/** Gives weights the very bits they had. */
+export function putBack(originals: readonly Original[]): void {
+  for (const { weight, copy } of originals) copyInto(copy, weight);
+}
+
 /** What was asked for: PEFT's fields under our names. */
 export interface AdapterConfig {
   rank: number;
@@ -103,10 +108,8 @@ export class Adapter {
   /** Takes a merge back: the weights get the very bits they had, and the adapter is on again. */
   unmerge(): void {
     if (this.originals === undefined) throw new ConfigError("adapter: unmerge() without a merge", "adapter");
-    for (const { weight, copy } of this.originals) {
-      copyInto(copy, weight);
-      copy.dispose();
-    }
+    putBack(this.originals);
+    for (const { copy } of this.originals) copy.dispose();
     this.originals = undefined;
     this.on();
   }

@@ -5,14 +5,14 @@ import { run } from "../core/run.ts";
 import { scope } from "../core/scope.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { copyInto } from "../ops/add.ts";
-import type { Adapter } from "./adapter.ts";
+import { type Adapter, type Original, putBack } from "./adapter.ts";
 import type { LowRank } from "./low_rank.ts";
 
 /**
  * Puts an adapter into the model's weights: W + s·B·A, and for DoRA its rows scaled to their magnitudes; modules trained as
  * a whole replace the model's. The model then gives the same outputs without it. Copies of the old weights are kept for
  * `adapter.unmerge()`. Throws ConfigError for an adapter that is merged already, and for one with an embedding or head of
- * its own where the model ties the two.
+ * its own where the model ties the two, OutOfMemoryError: nothing is merged then.
  */
 export async function mergeAdapter(adapter: Adapter): Promise<void> {
   if (adapter.isMerged)
@@ -25,18 +25,31 @@ export async function mergeAdapter(adapter: Adapter): Promise<void> {
       "adapter",
     );
   }
-  const originals = [
-    ...adapter.layers.map(({ layer }) => layer.weight),
-    ...adapter.saved.map((s) => s.base),
-  ].map((weight) => {
-    const copy = owned(weight.device.empty(weight.shape, weight.dtype), `copy of ${weight.label}`);
-    copyInto(weight, copy);
-    return { weight, copy };
-  });
-  for (const low of adapter.layers) scope(() => copyInto(mergedWeight(low), low.layer.weight));
-  for (const { own, base } of adapter.saved) copyInto(own, base);
+  const originals: Original[] = [];
+  try {
+    const weights = [...adapter.layers.map(({ layer }) => layer.weight), ...adapter.saved.map((s) => s.base)];
+    for (const weight of weights) originals.push({ weight, copy: copyOf(weight) });
+    for (const low of adapter.layers) scope(() => copyInto(mergedWeight(low), low.layer.weight));
+    for (const { own, base } of adapter.saved) copyInto(own, base);
+  } catch (error) {
+    try {
+      putBack(originals);
+    } finally {
+      for (const { copy } of originals) copy.dispose();
+    }
+    throw error;
+  }
   adapter.setMerged(originals);
   await adapter.model.device.ready();
+}
+
+function copyOf(weight: Tensor): Tensor {
+  const copy = scope(() => {
+    const empty = weight.device.empty(weight.shape, weight.dtype);
+    copyInto(weight, empty);
+    return empty;
+  });
+  return owned(copy, `copy of ${weight.label}`);
 }
 
 /** The adapted weight, shaped as the layer's, in f32. Nothing is rounded on the way. */

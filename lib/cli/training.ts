@@ -14,7 +14,10 @@ import { versions } from "./versions.ts";
 /** What every trainer takes. */
 export const trainingOptions = {
   out: filePath().describe("folder of the run: result, metrics.jsonl, checkpoints, run.json"),
-  steps: z.int().min(1).describe("updates to do in all"),
+  steps: z
+    .int()
+    .min(1)
+    .describe("updates to do in all; more of them with --resume stretch the learning rate's way"),
   batchTokens: z.int().min(1).default(4096).describe("tokens of a batch"),
   seed: z.int().min(0).default(0).describe("decides order of data, dropout, initial weights"),
   checkpointEvery: z.int().min(0).default(500).describe("updates between checkpoints; 0: at the end only"),
@@ -36,8 +39,8 @@ export const trainingOptions = {
 };
 type Options = z.output<z.ZodObject<typeof trainingOptions>> & { model: string };
 
-/** Settings that may differ when a run goes on: they don't change what it computes. */
-const kFree = ["checkpointEvery", "recompute", "threads", "validateEvery", "validation"];
+/** Settings that may differ when a run goes on: how far it goes, and what doesn't change the numbers. */
+const kFree = ["checkpointEvery", "recompute", "steps", "threads", "validateEvery", "validation"];
 /** Settings that say how to call, not what to do. */
 const kUnrecorded = ["json", "out", "resume"];
 
@@ -71,7 +74,7 @@ export async function train(
   begin: (context: Context) => Promise<Run>,
 ): Promise<void> {
   const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
-  await checkRunFolder(name, out, options.resume);
+  await checkRunFolder(name, out, options);
   const optimizer = optimizerFrom(options);
   const tokenizer = await loadTokenizer(options.model);
   using device = await openDevice(options.threads);

@@ -12,3 +12,11 @@ export function refuseUnknown(where: string, options: object, known: readonly st
     );
   }
 }
+
+/** Throws ConfigError unless each setting is a whole number from `least` up. */
+export function checkWhole(where: string, settings: Readonly<Record<string, unknown>>, least: number): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (Number.isSafeInteger(value) && (value as number) >= least) continue;
+    throw new ConfigError(`${where}: ${key} is ${value}, a whole number from ${least} was needed`, key);
+  }
+}

@@ -23,7 +23,11 @@ class Tape {
   readonly entries: Recorded[] = [];
   private readonly tracked = new Set<Tensor>();
 
-  constructor(readonly trainable: ReadonlySet<Tensor>) {}
+  constructor(
+    readonly trainable: ReadonlySet<Tensor>,
+    /** Takes the roots of the parameters that ops read. */
+    private readonly read: Set<Tensor>,
+  ) {}
 
   needs(tensor: Tensor): boolean {
     return this.trainable.has(tensor.root) || this.tracked.has(tensor);
@@ -35,6 +39,7 @@ class Tape {
 
   add(entry: Entry, path: string): void {
     for (const output of entry.outputs) this.tracked.add(output);
+    for (const { root } of entry.inputs) if (this.trainable.has(root)) this.read.add(root);
     const keeps = entry.keeps.filter((tensor) => tensor !== false && tensor !== undefined);
     for (const tensor of keeps) tensor.retain();
     this.entries.push({ ...entry, keeps, path });
@@ -70,7 +75,7 @@ class Tape {
 
   /** A tape for running a part again, with the same parameters. */
   fork(): Tape {
-    return new Tape(this.trainable);
+    return new Tape(this.trainable, this.read);
   }
 }
 
@@ -108,19 +113,23 @@ export const withoutGrad = <T>(fn: () => T): T => on(undefined, fn);
 
 /**
  * Runs `fn`, which returns a scalar, and its gradient with respect to `params`. Gradients are f32, shaped and named as the
- * parameters; one that nothing reached is zero. With `into` (the `grads` of an earlier call) they are added to those.
+ * parameters; one that `fn` doesn't use is zero. With `into` (the `grads` of an earlier call) they are added to those.
  * Value and gradients belong to the caller: dispose them. Throws ShapeError when the result isn't one number, ConfigError
  * when `fn` returns a promise or a call is nested in another.
  */
 export function valueAndGrad<N extends string>(
   params: Record<N, Tensor>,
   fn: () => Tensor,
-  options: { into?: Record<N, Tensor> } = {},
+  options: {
+    into?: Record<N, Tensor>;
+    /** @internal Gets the roots of the parameters that `fn` used, those of recomputed parts included. */
+    read?: Set<Tensor>;
+  } = {},
 ): { value: Tensor; grads: Record<N, Tensor> } {
   if (current !== undefined)
     throw new ConfigError("valueAndGrad: called inside of another one, gradients are first order only");
   const names = Object.keys(params) as N[];
-  const tape = new Tape(new Set(names.map((name) => params[name].root)));
+  const tape = new Tape(new Set(names.map((name) => params[name].root)), options.read ?? new Set());
   const gradients = new Gradients(tape.trainable, (tensor) => tape.needs(tensor));
   for (const name of names) if (options.into) gradients.continue(params[name], options.into[name]);
   try {

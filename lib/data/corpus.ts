@@ -1,5 +1,6 @@
 import { chunked } from "../text/chunked.ts";
 import { withEos } from "../text/encode_pair.ts";
+import { tokenIds } from "../text/token_batch.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** Tokenized documents by number. */
@@ -39,11 +40,9 @@ export async function tokenizeDocuments(
   return corpusOf(documents);
 }
 
-/** Documents of token ids as a corpus. */
+/** Documents of token ids as a corpus. Throws ConfigError for what is no token id. */
 export function corpusOf(documents: readonly ArrayLike<number>[]): Corpus {
-  const ids = documents.map((document) =>
-    document instanceof Int32Array ? document : Int32Array.from(document),
-  );
+  const ids = documents.map((document, d) => tokenIds("corpusOf", document, d));
   return {
     documents: ids.length,
     length: (i) => ids[i]!.length,

@@ -1,7 +1,8 @@
-import { type FileHandle, open, readFile } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { FormatError } from "../core/errors.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { readAt } from "../io/read_at.ts";
+import { readTextIfThere } from "../io/read_text.ts";
 import type { Corpus } from "./corpus.ts";
 
 /** What `<name>.ds.json` says about a token file. */
@@ -60,13 +61,16 @@ export class TokenFile implements Corpus {
 
 /**
  * Opens a token file of writeTokenFile or of datatrove, checking sizes against each other.
- * @throws FormatError if the index is missing, falls or doesn't end where the tokens end, or `.json` says otherwise.
+ * @throws FormatError if the file or its index is missing, the index falls or doesn't end where the tokens end, or `.json`
+ * says otherwise.
  */
 export async function openTokenFile(file: string): Promise<TokenFile> {
-  const ends = await readIndex(`${file}.index`);
-  const tokens = ends.at(-1) ?? 0;
-  const handle = await open(file, "r");
+  const handle = await open(file, "r").catch((error: Error) => {
+    throw new FormatError(`${file}: can't be read (${error.message}).`, file);
+  });
   try {
+    const ends = await readIndex(`${file}.index`);
+    const tokens = ends.at(-1) ?? 0;
     const { size } = await handle.stat();
     const described = await readInfo(`${file}.json`);
     const tokenBytes = described?.tokenBytes ?? (size === tokens * 4 && tokens > 0 ? 4 : 2);
@@ -126,10 +130,7 @@ async function readIndex(file: string): Promise<Float64Array> {
 }
 
 async function readInfo(file: string): Promise<TokenFileInfo | undefined> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    return undefined;
-  });
+  const text = await readTextIfThere(file);
   if (text === undefined) return undefined;
   const info = parseJson(text, file);
   if (!isObject(info) || (info.tokenBytes !== 2 && info.tokenBytes !== 4)) {

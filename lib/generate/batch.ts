@@ -5,7 +5,7 @@ import type { FinishReason } from "./generate.ts";
 import { growthOf, readSampling, type SamplingOptions, samplingKeys } from "./options.ts";
 
 export interface GenerateBatchOptions extends SamplingOptions {
-  /** Token ids that end a sequence. Default: the eos ids of the model's config. */
+  /** Token ids that end a sequence. Default: those of the model's generation_config.json, or else config.json. */
   stop?: readonly number[];
 }
 
@@ -30,7 +30,7 @@ export async function generateBatch(
 ): Promise<GeneratedBatch> {
   refuseUnknown("generateBatch", options, samplingKeys);
   const { maxNewTokens, sampling } = readSampling("generateBatch", options);
-  const { signal, stop = [model.config.eosTokenId ?? []].flat() } = options;
+  const { signal, stop = model.origin?.eosTokenIds ?? [model.config.eosTokenId ?? []].flat() } = options;
   const limits = growthOf("generateBatch", model, prompts, maxNewTokens);
   signal?.throwIfAborted();
   const tokens: number[][] = prompts.map(() => []);

@@ -11,7 +11,7 @@ export interface TextLine {
 
 /**
  * Reads a text file line by line, UTF-8, gzipped if its name ends in ".gz". Holds one line at a time.
- * @throws FormatError with file and line if a line is not UTF-8, or the gzip data is damaged or cut off.
+ * @throws FormatError with file and line if a line is not UTF-8, the gzip data is damaged or cut off, or there is no file.
  */
 export async function* readLines(file: string): AsyncGenerator<TextLine, void, undefined> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -51,7 +51,7 @@ async function* splitLines(file: string, line: () => number): AsyncGenerator<Uin
     }
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
-    if (!code.startsWith("Z_")) throw error;
+    if (!code.startsWith("Z_")) throw new FormatError(`${file}: can't be read (${message}).`, file);
     throw new FormatError(`${file}:${line()}: the gzip data is damaged (${message}).`, file, line());
   } finally {
     source.destroy();

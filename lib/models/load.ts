@@ -6,6 +6,7 @@ import { ConfigError, FormatError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
 import { type CheckpointFiles, openTensors } from "../io/checkpoint_files.ts";
 import { isObject, parseJson } from "../io/json.ts";
+import { readTextIfThere } from "../io/read_text.ts";
 import { parseModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
 import type { Model } from "./model.ts";
@@ -63,6 +64,15 @@ async function readText(file: string): Promise<string> {
   }
 }
 
+/** As the tokenizer of the same folder takes them. */
+async function readEosIds(dir: string, { config }: Model): Promise<readonly number[]> {
+  const file = path.join(dir, "generation_config.json");
+  const raw = parseJson((await readTextIfThere(file)) ?? "{}", file);
+  if (!isObject(raw)) throw new FormatError(`loadModel: ${file} holds no JSON object`, file);
+  const ids = [raw.eos_token_id ?? config.eosTokenId].flat();
+  return ids.filter((id): id is number => typeof id === "number" && id >= 0);
+}
+
 async function fill(model: Model, files: CheckpointFiles): Promise<void> {
   const { params } = model;
   const missing = Object.keys(params).filter((name) => !files.tensors.has(name));
@@ -99,6 +109,7 @@ async function fill(model: Model, files: CheckpointFiles): Promise<void> {
   model.origin = {
     dir: files.dir,
     dtypes: new Map([...files.tensors].map(([name, { dtype }]) => [name, dtype])),
+    eosTokenIds: await readEosIds(files.dir, model),
     shards: files.sharded ? new Map([...files.tensors].map(([name, { shard }]) => [name, shard])) : undefined,
   };
 }

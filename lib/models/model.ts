@@ -49,6 +49,8 @@ export interface ModelOrigin {
   dtypes: ReadonlyMap<string, string>;
   /** Checkpoint name → file, for a sharded checkpoint. */
   shards: ReadonlyMap<string, string> | undefined;
+  /** Token ids that end a text, by generation_config.json or else config.json. */
+  eosTokenIds: readonly number[];
 }
 
 /** A decoder-only language model. */

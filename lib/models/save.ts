@@ -23,7 +23,7 @@ const formats = { F32: "f32", BF16: "bf16", F16: "f16" } as const;
  * Writes a Hugging Face model folder: the same names, shapes, number formats and shards that were loaded (a created model:
  * its own format, one file), config.json, and the tokenizer's files from the folder it came from, or from `tokenizerFrom`.
  * Written beside and moved into place at the end: a full disk or a crash leaves what was there. An attached adapter is
- * not part of it: merge it first. Throws ConfigError while an adapter is attached and not merged.
+ * not part of it: merge it first. If the folder it came from is gone, a Node warning says so. Throws ConfigError while an adapter is attached and not merged.
  */
 export async function saveModel(
   model: Model,
@@ -53,9 +53,7 @@ export async function saveModel(
     ]);
   }
   const source = options.tokenizerFrom ?? origin?.dir;
-  // The weights are worth more than the folder they came from, which may be gone by now.
-  const present =
-    source === undefined ? [] : await readdir(source).catch(options.tokenizerFrom ? undefined : () => []);
+  const present = source === undefined ? [] : await filesIn(source, options.tokenizerFrom === undefined);
   await writeFolderAtomically(
     dir,
     async (temporary) => {
@@ -70,6 +68,15 @@ export async function saveModel(
     },
     (file) => /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/.test(file),
   );
+}
+
+/** The weights are worth more than the folder they came from: that may be gone by now. */
+async function filesIn(dir: string, mayBeGone: boolean): Promise<string[]> {
+  return readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" || !mayBeGone) throw error;
+    process.emitWarning(`saveModel: ${dir}, where the model came from, is gone; saved without a tokenizer`);
+    return [];
+  });
 }
 
 const writeJson = (dir: string, file: string, value: unknown): Promise<void> =>

@@ -46,7 +46,7 @@ export function upcycle(dense: Model, options: UpcycleOptions): Model {
       else run("random_normal", tensor, 0, routerStd ?? model.config.initializerRange, seed, stream++);
     }
   });
-  if (dense.origin) model.origin = { dir: dense.origin.dir, dtypes: new Map(), shards: undefined };
+  if (dense.origin) model.origin = { ...dense.origin, dtypes: new Map(), shards: undefined };
   return model;
 }
 

@@ -1,6 +1,7 @@
+import { refuseUnknown } from "../core/options.ts";
 import { run } from "../core/run.ts";
 import { checkRange } from "./checks.ts";
-import { type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
+import { type Optimizer, type OptimizerOptions, optimizerKeys, optimizerOf } from "./optimizer.ts";
 
 export interface AdamOptions extends OptimizerOptions {
   /** How much of the running means of gradient and squared gradient an update keeps. Default [0.9, 0.999]. */
@@ -8,6 +9,8 @@ export interface AdamOptions extends OptimizerOptions {
   /** Added to the root of the second mean. Default 1e-8. */
   eps?: number;
 }
+
+const keys = [...optimizerKeys, "betas", "eps"];
 
 /**
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019, alg. 2):
@@ -23,12 +26,14 @@ export function adam(options: AdamOptions = {}): Optimizer {
 }
 
 function adamOf(name: string, decoupled: boolean, options: AdamOptions): Optimizer {
+  refuseUnknown(name, options, keys);
   const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, decay: filter } = options;
   const [beta1, beta2] = betas;
   checkRange(name, { "betas[0]": beta1, "betas[1]": beta2 }, 1);
   checkRange(name, { eps });
   return optimizerOf({
     name,
+    settings: { betas, eps },
     lr,
     weightDecay,
     decay: filter,

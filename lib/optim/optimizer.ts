@@ -12,6 +12,9 @@ export interface OptimizerOptions {
   decay?: (name: string, shape: readonly number[]) => boolean;
 }
 
+/** The keys of OptimizerOptions. */
+export const optimizerKeys = ["lr", "weightDecay", "decay"] as const;
+
 /** Parameters that take one kernel call, in lists side by side. */
 export interface UpdateLists {
   grads: readonly Tensor[];
@@ -35,6 +38,8 @@ export interface UpdateNumbers {
 export interface Rule extends Required<Omit<OptimizerOptions, "decay">>, Pick<OptimizerOptions, "decay"> {
   /** The public function's name. */
   name: string;
+  /** Its own settings. */
+  settings: Readonly<Record<string, unknown>>;
   /** f32 tensors of a parameter's shape, zero at the start. */
   states: readonly string[];
   update: (lists: UpdateLists, numbers: UpdateNumbers) => void;
@@ -47,6 +52,8 @@ export interface Optimizer {
   readonly rule: Rule;
   /** @internal Gradients are scaled down to this global norm. Infinity: never. */
   readonly maxNorm: number;
+  /** @internal What a resumed run must have in common with its first start: all but the learning rate. */
+  readonly fingerprint: Readonly<Record<string, unknown>>;
   /**
    * Starts a run: state tensors for `params`, and f32 masters of those in bf16, filled from what they hold now.
    *
@@ -59,5 +66,17 @@ export interface Optimizer {
 export function optimizerOf(rule: Rule, maxNorm = Number.POSITIVE_INFINITY): Optimizer {
   if (typeof rule.lr === "number") checkRange(rule.name, { lr: rule.lr });
   checkRange(rule.name, { weightDecay: rule.weightDecay });
-  return { kind: "optimizer", rule, maxNorm, init: (params) => new OptimizerRun(rule, maxNorm, params) };
+  const { name, weightDecay, settings } = rule;
+  return {
+    kind: "optimizer",
+    rule,
+    maxNorm,
+    fingerprint: {
+      optimizer: name,
+      weightDecay,
+      clip: maxNorm === Number.POSITIVE_INFINITY ? "none" : maxNorm,
+      ...settings,
+    },
+    init: (params) => new OptimizerRun(rule, maxNorm, params),
+  };
 }

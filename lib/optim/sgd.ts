@@ -1,7 +1,8 @@
 import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { run } from "../core/run.ts";
 import { checkRange } from "./checks.ts";
-import { type Optimizer, type OptimizerOptions, optimizerOf } from "./optimizer.ts";
+import { type Optimizer, type OptimizerOptions, optimizerKeys, optimizerOf } from "./optimizer.ts";
 
 export interface SgdOptions extends OptimizerOptions {
   /** How much of the velocity an update keeps. Default 0: no velocity. */
@@ -10,11 +11,14 @@ export interface SgdOptions extends OptimizerOptions {
   nesterov?: boolean;
 }
 
+const keys = [...optimizerKeys, "momentum", "nesterov"];
+
 /**
  * Stochastic gradient descent (momentum: Sutskever et al. 2013, as PyTorch writes it); weightDecay·p is added to the
  * gradient. Defaults: lr 1e-3, weightDecay 0.
  */
 export function sgd(options: SgdOptions = {}): Optimizer {
+  refuseUnknown("sgd", options, keys);
   const { lr = 1e-3, momentum = 0, nesterov = false, weightDecay = 0, decay: filter } = options;
   checkRange("sgd", { momentum });
   if (nesterov && momentum === 0) {
@@ -22,6 +26,7 @@ export function sgd(options: SgdOptions = {}): Optimizer {
   }
   return optimizerOf({
     name: "sgd",
+    settings: { momentum, nesterov },
     lr,
     weightDecay,
     decay: filter,

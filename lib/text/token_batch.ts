@@ -1,4 +1,4 @@
-import { ShapeError } from "../core/errors.ts";
+import { ConfigError, ShapeError } from "../core/errors.ts";
 
 /**
  * Documents laid end to end, without padding: document d is tokens[offsets[d]] … tokens[offsets[d+1] - 1]. targets[t] is
@@ -26,7 +26,7 @@ export const IGNORED = -100;
 /**
  * Packs documents of token ids; each position's target is the next token of its document, the last one's is ignored. With
  * `learn`, a flag for each token of each document, only tokens flagged true become targets (loss on completions only).
- * Throws ShapeError for flags that don't fit.
+ * Throws ShapeError for flags that don't fit, ConfigError for what is no token id.
  */
 export function packBatch(
   documents: readonly ArrayLike<number>[],
@@ -47,14 +47,27 @@ export function packBatch(
         "packBatch",
       );
     }
-    for (let i = 0; i < document.length; i++) {
-      batch.tokens[at + i] = document[i]!;
-      if (i > 0 && (!flags || flags[i])) batch.targets[at + i - 1] = document[i]!;
+    const ids = tokenIds("packBatch", document, d);
+    batch.tokens.set(ids, at);
+    for (let i = 1; i < ids.length; i++) {
+      if (!flags || flags[i]) batch.targets[at + i - 1] = ids[i]!;
     }
     at += document.length;
     batch.offsets[d + 1] = at;
   });
   return batch;
+}
+
+/** A document's ids, as they are if they are an Int32Array. Throws ConfigError for one that an Int32Array would change. */
+export function tokenIds(where: string, document: ArrayLike<number>, index: number): Int32Array {
+  if (document instanceof Int32Array) return document;
+  return Int32Array.from(document, (id, i) => {
+    if ((id | 0) === id && id >= 0) return id;
+    throw new ConfigError(
+      `${where}: token ${i} of document ${index} is ${id}, a whole number from 0 to ${2 ** 31 - 1} was needed`,
+      "documents",
+    );
+  });
 }
 
 /** Positions with a loss. */

@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { FormatError } from "../core/errors.ts";
 import { isObject, parseJson } from "../io/json.ts";
+import { readTextIfThere } from "../io/read_text.ts";
 
 /** What a tokenizer's folder says, read and checked. */
 export interface TokenizerFiles {
@@ -29,9 +29,9 @@ const kNamedTokens = [
 /** Reads the tokenizer's files of a Hugging Face folder; all but tokenizer.json may be absent. */
 export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   const file = path.join(dir, "tokenizer.json");
-  const tokenizer = await readIfThere(file);
+  const tokenizer = await readTextIfThere(file);
   if (tokenizer === undefined) {
-    const other = (await readIfThere(path.join(dir, "tokenizer.model"))) !== undefined;
+    const other = (await readTextIfThere(path.join(dir, "tokenizer.model"))) !== undefined;
     const hint = other
       ? " Its tokenizer.model (SentencePiece) is not read: convert it with transformers first."
       : "";
@@ -50,7 +50,7 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     const ids = [generationConfig[`${key}_id`] ?? modelConfig[`${key}_id`]].flat();
     namedIds[key] = ids.filter((id): id is number => typeof id === "number" && id >= 0);
   }
-  const template = await readIfThere(path.join(dir, "chat_template.jinja"));
+  const template = await readTextIfThere(path.join(dir, "chat_template.jinja"));
   return {
     dir,
     tokenizer,
@@ -72,14 +72,7 @@ function chatTemplates(ownFile: string | undefined, configured: unknown): Map<st
 }
 
 async function readObject(file: string): Promise<Record<string, unknown>> {
-  const value = parseJson((await readIfThere(file)) ?? "{}", file);
+  const value = parseJson((await readTextIfThere(file)) ?? "{}", file);
   if (!isObject(value)) throw new FormatError(`loadTokenizer: ${file} holds no JSON object.`, file);
   return value;
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  return readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    return undefined;
-  });
 }

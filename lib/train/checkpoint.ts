@@ -1,10 +1,16 @@
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError, FormatError } from "../core/errors.ts";
+import { checkWhole, refuseUnknown } from "../core/options.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
 import { isObject, parseJson } from "../io/json.ts";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
+import {
+  openSafetensors,
+  type TensorEntry,
+  type TensorToWrite,
+  writeSafetensors,
+} from "../io/safetensors.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
 
 /** Where and how often a run saves itself. */
@@ -16,6 +22,14 @@ export interface CheckpointOptions {
   keep?: number;
   /** Goes on from the newest checkpoint in `dir`, if there is one. Default false: a checkpoint there is an error. */
   resume?: boolean;
+}
+
+/** Throws ConfigError for options that are unknown or out of range. */
+export function checkCheckpointOptions(name: string, options: CheckpointOptions): void {
+  refuseUnknown(`${name}, checkpoint`, options, ["dir", "every", "keep", "resume"]);
+  const { every = 0, keep = 2 } = options;
+  checkWhole(`${name}, checkpoint`, { every }, 0);
+  checkWhole(`${name}, checkpoint`, { keep }, 1);
 }
 
 /** Where a run stands, beside its tensors. */
@@ -67,14 +81,14 @@ export async function saveCheckpoint(
 const entries = (prefix: string, tensors: Readonly<Record<string, Tensor>>): TensorToWrite[] =>
   Object.entries(tensors).map(([name, tensor]) => ({
     name: prefix + name,
-    dtype: tensor.dtype === "bf16" ? "BF16" : "F32",
+    dtype: formatOf(tensor),
     shape: tensor.shape,
     bytes: () => tensor.bytesData(),
   }));
 
 /**
  * Continues from the newest checkpoint in `dir`: fills parameters and optimizer and returns where the run stood; undefined
- * without one. Throws FormatError for a broken checkpoint, ConfigError for one of another run.
+ * without one. Throws FormatError for a broken checkpoint, ConfigError for one of another run: nothing is changed then.
  */
 export async function loadCheckpoint(
   { dir }: CheckpointOptions,
@@ -87,7 +101,8 @@ export async function loadCheckpoint(
   const from = path.join(dir, folderName(step));
   const file = path.join(from, "run.json");
   const saved = parseJson(await readFile(file, "utf8"), file);
-  if (!isObject(saved) || typeof saved.updates !== "number" || !isObject(saved.fingerprint)) {
+  const numbers = isObject(saved) ? [saved.step, saved.tokens, saved.updates] : [];
+  if (!isObject(saved) || !numbers.every(Number.isSafeInteger) || !isObject(saved.fingerprint)) {
     throw new FormatError(`resume: ${file} is no run state`, file);
   }
   for (const [key, value] of Object.entries(fingerprint)) {
@@ -103,32 +118,28 @@ export async function loadCheckpoint(
   try {
     const state: Record<string, Float32Array> = {};
     for (const [name, entry] of tensors.tensors) {
-      const bytes = await tensors.read(name);
-      const param = name.startsWith("param.") ? params[name.slice("param.".length)] : undefined;
-      if (
-        param &&
-        entry.dtype === (param.dtype === "bf16" ? "BF16" : "F32") &&
-        String(entry.shape) === String(param.shape)
-      ) {
-        param.write(bytes, param.dtype);
-      } else if (name.startsWith("optimizer.")) {
-        state[name.slice("optimizer.".length)] = new Float32Array(
-          bytes.buffer,
-          bytes.byteOffset,
-          bytes.byteLength / 4,
-        );
-      } else {
+      const param = params[name.slice("param.".length)];
+      if (name.startsWith("param.") && param && fits(entry, param)) continue;
+      if (!name.startsWith("optimizer.") || entry.dtype !== "F32") {
         throw new FormatError(
           `resume: ${name} ${entry.dtype} [${entry.shape.join(", ")}] fits no parameter of this run`,
           from,
         );
       }
+      state[name.slice("optimizer.".length)] = new Float32Array((await tensors.read(name)).buffer);
     }
     const missing = Object.keys(params).find((name) => !tensors.tensors.has(`param.${name}`));
     if (missing !== undefined) throw new FormatError(`resume: ${from} lacks ${missing}`, from);
-    optimizer.load({ updates: saved.updates, tensors: state });
+    optimizer.load({ updates: saved.updates as number, tensors: state }); // checks before it writes
+    for (const [name, param] of Object.entries(params))
+      param.write(await tensors.read(`param.${name}`), param.dtype);
   } finally {
     await tensors.close();
   }
   return saved as unknown as RunState;
 }
+
+const formatOf = (tensor: Tensor): "BF16" | "F32" => (tensor.dtype === "bf16" ? "BF16" : "F32");
+
+const fits = ({ dtype, shape }: TensorEntry, tensor: Tensor): boolean =>
+  dtype === formatOf(tensor) && String(shape) === String(tensor.shape);

@@ -1,6 +1,6 @@
 import type { LoadBalancing } from "../ops/router_loss.ts";
 import type { BatchSource } from "../text/token_batch.ts";
-import { type TrainOptions, trainLoop } from "./loop.ts";
+import { type TrainOptions, trainKeys, trainLoop } from "./loop.ts";
 import { lossParts } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
 
@@ -15,6 +15,15 @@ export interface LanguageModelTrainOptions extends TrainOptions {
   /** Runs layers again in the backward pass instead of keeping their activations. Default false. */
   recompute?: boolean;
 }
+
+/** The keys of LanguageModelTrainOptions. */
+export const languageModelTrainKeys = [
+  ...trainKeys,
+  "auxLossCoef",
+  "auxLoss",
+  "zLossCoef",
+  "recompute",
+] as const;
 
 /** The loop with the language-model loss on a source's batches. */
 export function trainLanguageModel(

@@ -1,4 +1,5 @@
 import { ConfigError, DeviceError } from "../core/errors.ts";
+import { checkWhole, refuseUnknown } from "../core/options.ts";
 import { disposeAll } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
@@ -7,6 +8,7 @@ import type { OptimizerRun } from "../optim/optimizer_run.ts";
 import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
 import {
   type CheckpointOptions,
+  checkCheckpointOptions,
   checkpointSteps,
   loadCheckpoint,
   type RunState,
@@ -22,18 +24,31 @@ export interface TrainOptions {
   /** What trains. Default: all of the model's parameters. An adapter's: `adapter.params`. */
   params?: Record<string, Tensor>;
   optimizer: Optimizer;
-  /** Updates to do in all, those of a resumed checkpoint included. */
+  /** Updates to do in all, those of a resumed checkpoint included: a run that is through goes on with more of them. */
   steps: number;
   /** Batches that are added up for one update. Default 1. */
   accumulationSteps?: number;
   /** Decides dropout. Default 0. */
   seed?: number;
   checkpoint?: CheckpointOptions;
-  /** Mean loss on other batches, by name, every so many updates, and after the last. */
+  /** Mean loss on other batches, by name, every so many updates (0: never), and after the last. */
   validation?: { every: number; sets: Readonly<Record<string, readonly TokenBatch[]>> };
   /** Ends the run after the step that is running, and saves a checkpoint if `checkpoint` is given. */
   signal?: AbortSignal;
 }
+
+/** The keys of TrainOptions. */
+export const trainKeys = [
+  "model",
+  "params",
+  "optimizer",
+  "steps",
+  "accumulationSteps",
+  "seed",
+  "checkpoint",
+  "validation",
+  "signal",
+] as const;
 
 interface LoopOptions extends TrainOptions {
   /** The trainer's name, for messages. */
@@ -47,9 +62,12 @@ interface LoopOptions extends TrainOptions {
 /** The loop under every trainer: steps, metrics one step late, validation, checkpoints. */
 export async function* trainLoop(options: LoopOptions): AsyncGenerator<StepMetrics, void, void> {
   const { name, model, params = model.params, steps, accumulationSteps = 1 } = options;
-  for (const [key, value] of Object.entries({ steps, accumulationSteps })) {
-    if (!Number.isInteger(value) || value < 1)
-      throw new ConfigError(`${name}: ${key} is ${value}, a whole number from 1 was needed`, key);
+  const { checkpoint, validation } = options;
+  checkWhole(name, { steps, accumulationSteps }, 1);
+  if (checkpoint) checkCheckpointOptions(name, checkpoint);
+  if (validation) {
+    refuseUnknown(`${name}, validation`, validation, ["every", "sets"]);
+    checkWhole(`${name}, validation`, { every: validation.every }, 0);
   }
   const optimizer = options.optimizer.init(params);
   try {
@@ -74,16 +92,16 @@ class Loop {
     private readonly optimizer: OptimizerRun,
     private readonly parts: number,
   ) {
-    const { model, loss, seed = 0, steps, fingerprint = {} } = options;
+    const { model, loss, seed = 0, fingerprint = {} } = options;
     this.step = new TrainStep(model, params, loss, seed);
     this.state = {
       step: 0,
       tokens: 0,
       fingerprint: {
         trainer: options.name,
-        steps,
         seed,
         accumulationSteps: parts,
+        ...options.optimizer.fingerprint,
         ...options.source.fingerprint,
         ...fingerprint,
       },
@@ -122,11 +140,17 @@ class Loop {
   }
 
   private async start(): Promise<void> {
-    const { checkpoint, name } = this.options;
+    const { checkpoint, name, steps } = this.options;
     if (!checkpoint) return;
     if (checkpoint.resume) {
       this.state =
         (await loadCheckpoint(checkpoint, this.state.fingerprint, this.params, this.optimizer)) ?? this.state;
+      if (this.state.step > steps) {
+        throw new ConfigError(
+          `${name}: steps is ${steps}, the run in ${checkpoint.dir} has done ${this.state.step} already. Give as many, or more`,
+          "steps",
+        );
+      }
     } else if ((await checkpointSteps(checkpoint.dir)).length > 0) {
       throw new ConfigError(
         `${name}: ${checkpoint.dir} holds checkpoints of an earlier run. Resume it, or take another folder`,

@@ -1,4 +1,5 @@
 import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { ForwardOptions, Model } from "../models/model.ts";
@@ -19,6 +20,9 @@ export interface LanguageModelLossOptions extends ForwardOptions {
   targets?: number;
 }
 
+const forwardKeys = ["recompute"];
+const keys = [...forwardKeys, "auxLossCoef", "auxLoss", "zLossCoef", "targets"];
+
 /** The loss and its parts, each a scalar [1]. */
 export interface LossParts {
   loss: Tensor;
@@ -36,6 +40,7 @@ export function languageModelLoss(
   batch: TokenBatch,
   options: LanguageModelLossOptions = {},
 ): Tensor {
+  refuseUnknown("languageModelLoss", options, keys);
   return scope(() => lossParts(model, batch, options).loss);
 }
 
@@ -79,6 +84,7 @@ export function lossParts(
 
 /** Summed log-probability of each document's targets, [B] f32. */
 export function logProbs(model: Model, batch: TokenBatch, options: ForwardOptions = {}): Tensor {
+  refuseUnknown("logProbs", options, forwardKeys);
   return scope(() => {
     const input = model.upload(batch);
     const { hidden } = model.forward(input, options);

@@ -1,10 +1,15 @@
 import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { joinCorpora } from "../data/corpus.ts";
 import { openCorpus } from "../data/open_corpus.ts";
 import { packedBatches } from "../data/packed_batches.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { sourceOf, type TrainingData } from "./batch_source.ts";
-import { type LanguageModelTrainOptions, trainLanguageModel } from "./language_model.ts";
+import {
+  type LanguageModelTrainOptions,
+  languageModelTrainKeys,
+  trainLanguageModel,
+} from "./language_model.ts";
 import type { StepMetrics } from "./metrics.ts";
 
 export interface PretrainOptions extends LanguageModelTrainOptions {
@@ -18,6 +23,8 @@ export interface PretrainOptions extends LanguageModelTrainOptions {
   maxLength?: number;
 }
 
+const keys = [...languageModelTrainKeys, "data", "tokenizer", "batchTokens", "maxLength"];
+
 /**
  * Trains a language model on packed tokens: `for await (const m of pretrain({ … })) …`, one object per update, one step
  * late. `break` ends it; so does the signal, after saving. Documents of files come in an order that `seed` decides, another
@@ -25,6 +32,7 @@ export interface PretrainOptions extends LanguageModelTrainOptions {
  * those before that step, and the last checkpoint stays.
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<StepMetrics, void, void> {
+  refuseUnknown("pretrain", options, keys);
   const { data, tokenizer, batchTokens = 4096, maxLength, ...rest } = options;
   const name = "pretrain";
   if (!areFiles(data)) {
@@ -44,7 +52,8 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<StepMe
 }
 
 const areFiles = (data: PretrainOptions["data"]): data is string | readonly string[] =>
-  typeof data === "string" || (Array.isArray(data) && typeof data[0] === "string");
+  typeof data === "string" ||
+  (Array.isArray(data) && data.length > 0 && data.every((file) => typeof file === "string"));
 
 function withoutTokenizer(): never {
   throw new ConfigError(

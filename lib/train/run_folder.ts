@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError, FormatError } from "../core/errors.ts";
 import { writeFileAtomically } from "../io/atomic.ts";
 import { namesIn, requireFreshFolder } from "../io/fresh_folder.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { type JsonlWriter, openJsonlWriter } from "../io/jsonl.ts";
+import { readTextIfThere } from "../io/read_text.ts";
 import { checkpointSteps } from "./checkpoint.ts";
 import type { StepMetrics } from "./metrics.ts";
 
@@ -25,14 +25,14 @@ export interface RunFolder {
 }
 
 const recordFile = (dir: string): string => path.join(dir, "run.json");
+const checkpointsIn = (dir: string): string => path.join(dir, "checkpoints");
+const newestStep = async (dir: string): Promise<number> =>
+  (await checkpointSteps(checkpointsIn(dir))).at(-1) ?? 0;
 
 /** What run.json says; undefined without one. Throws FormatError for one that is broken. */
 export async function readRunRecord(dir: string): Promise<RunRecord | undefined> {
   const file = recordFile(dir);
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    return undefined;
-  });
+  const text = await readTextIfThere(file);
   if (text === undefined) return undefined;
   const record = parseJson(text, file);
   if (!isObject(record) || !isObject(record.settings) || typeof record.command !== "string")
@@ -41,18 +41,30 @@ export async function readRunRecord(dir: string): Promise<RunRecord | undefined>
 }
 
 /**
- * Throws ConfigError unless a run can begin in `dir`, or with `resume` go on there. A run.json alone is no run: it failed
- * before its first step.
+ * Throws ConfigError unless a run of `steps` can begin in `dir`, or with `resume` go on there. A run.json alone is no run:
+ * it failed before its first step.
  */
-export async function checkRunFolder(command: string, dir: string, resume: boolean): Promise<void> {
+export async function checkRunFolder(
+  command: string,
+  dir: string,
+  { resume, steps }: { resume: boolean; steps: number },
+): Promise<void> {
   const names = await namesIn(dir);
   if (names.every((name) => name === "run.json")) return;
   if (!names.includes("run.json")) return requireFreshFolder(command, dir);
-  if (resume) return;
-  throw new ConfigError(
-    `${command}: ${dir} holds an earlier run. Go on with it by --resume, or take another folder`,
-    "out",
-  );
+  if (!resume) {
+    throw new ConfigError(
+      `${command}: ${dir} holds an earlier run. Go on with it by --resume, or take another folder`,
+      "out",
+    );
+  }
+  const done = await newestStep(dir);
+  if (done > steps) {
+    throw new ConfigError(
+      `${command}: steps is ${steps}, the run in ${dir} has done ${done} already. Give as many, or more`,
+      "steps",
+    );
+  }
 }
 
 /**
@@ -66,9 +78,8 @@ export async function openRunFolder(
   free: readonly string[],
 ): Promise<RunFolder> {
   const before = await readRunRecord(dir);
-  const checkpoints = path.join(dir, "checkpoints");
   const metricsFile = path.join(dir, "metrics.jsonl");
-  const [step = 0] = (await checkpointSteps(checkpoints)).slice(-1);
+  const step = await newestStep(dir);
   if (before) {
     if ((await namesIn(dir)).length > 1) checkSame(dir, before, record, free);
     await cutMetrics(metricsFile, step);
@@ -79,7 +90,7 @@ export async function openRunFolder(
   let metrics: JsonlWriter | undefined;
   return {
     dir,
-    checkpoints,
+    checkpoints: checkpointsIn(dir),
     log: (m) => {
       metrics ??= openJsonlWriter(metricsFile);
       metrics.append(m);
@@ -107,10 +118,7 @@ function checkSame(dir: string, before: RunRecord, now: RunRecord, free: readonl
 
 /** Keeps the lines up to `step`: those of a run that was killed may go further than its checkpoint, and end in half a line. */
 async function cutMetrics(file: string, step: number): Promise<void> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    return undefined;
-  });
+  const text = await readTextIfThere(file);
   if (text === undefined) return;
   const whole = text.split("\n").slice(0, -1);
   const kept = whole.filter((line) => (JSON.parse(line) as StepMetrics).step <= step);

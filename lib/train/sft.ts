@@ -1,11 +1,16 @@
 import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { exampleBatches } from "../text/example_batches.ts";
 import { type Examples, readExamples } from "../text/examples.ts";
 import type { ExampleOptions, SftRow } from "../text/sft_row.ts";
 import type { TokenBatch } from "../text/token_batch.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { sourceOf } from "./batch_source.ts";
-import { type LanguageModelTrainOptions, trainLanguageModel } from "./language_model.ts";
+import {
+  type LanguageModelTrainOptions,
+  languageModelTrainKeys,
+  trainLanguageModel,
+} from "./language_model.ts";
 import type { StepMetrics } from "./metrics.ts";
 
 export interface SftOptions
@@ -23,12 +28,23 @@ export interface SftOptions
   seed?: number;
 }
 
+const keys = [
+  ...languageModelTrainKeys,
+  "completionOnly",
+  "assistantOnly",
+  "data",
+  "tokenizer",
+  "batchTokens",
+  "maxLength",
+];
+
 /**
  * Supervised fine-tuning on texts, prompts with completions, or conversations: like `pretrain`, on whole examples, shuffled
  * anew in each epoch. A Node warning tells of rows that were cut or dropped; readExamples says which.
  * @throws FormatError, with its line, for a row of another kind; ConfigError if no row is left.
  */
 export async function* trainSft(options: SftOptions): AsyncGenerator<StepMetrics, void, void> {
+  refuseUnknown("trainSft", options, keys);
   const { data, tokenizer, batchTokens = 4096, completionOnly = true, assistantOnly = false } = options;
   const { maxLength = Math.min(options.model.config.maxPositionEmbeddings, batchTokens) } = options;
   const shared = { ...options, name: "trainSft" };

@@ -1,3 +1,4 @@
+import { ConfigError } from "../core/errors.ts";
 import { withRandomStreams } from "../core/random.ts";
 import { keep, scope } from "../core/scope.ts";
 import { disposeAll, valueAndGrad, withoutGrad } from "../core/tape.ts";
@@ -22,6 +23,8 @@ const streamsPerStep = 2 ** 20;
  * loss divides by the targets of all parts together, so that the way a batch is cut doesn't matter. Only scalars survive.
  */
 export class TrainStep {
+  private checked = false;
+
   constructor(
     private readonly model: Model,
     private readonly params: Tensors,
@@ -29,12 +32,17 @@ export class TrainStep {
     private readonly seed: number,
   ) {}
 
-  /** Enqueues step number `step`, counted from 1, and returns without waiting. */
+  /**
+   * Enqueues step number `step`, counted from 1, and returns without waiting. Throws ConfigError, before anything changes,
+   * if the first step doesn't use all of the parameters.
+   */
   run(step: number, batches: readonly TokenBatch[], optimizer: OptimizerRun): PendingMetrics {
     this.model.device.step = step;
-    const { totals, grads } = this.gradients(step, batches);
+    const { totals, grads, read } = this.gradients(step, batches);
     let update: { lr: number; gradNorm: Tensor };
     try {
+      if (!this.checked) refuseUnread(this.params, read);
+      this.checked = true;
       update = scope(() => optimizer.step(grads));
     } catch (error) {
       disposeAll(totals);
@@ -47,22 +55,22 @@ export class TrainStep {
     return { step, lr, tokens, scalars: readAll({ ...totals, gradNorm }) };
   }
 
-  /** Forward and backward only: the gradients, and the loss with its parts, summed over `batches`. */
+  /** Forward and backward only: gradients, loss and its parts, summed over `batches`, and which parameters were read. */
   gradients(
     step: number,
     batches: readonly TokenBatch[],
-  ): { totals: Record<string, Tensor>; grads: Record<string, Tensor> } {
+  ): { totals: Record<string, Tensor>; grads: Record<string, Tensor>; read: ReadonlySet<Tensor> } {
     const targets = batches.reduce((n, batch) => n + targetCount(batch), 0);
     const sums = new Sums();
+    const read = new Set<Tensor>();
     let grads: Record<string, Tensor> | undefined;
     try {
       withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
         for (const batch of batches) {
-          const pass = valueAndGrad(
-            this.params,
-            () => this.partLoss(batch, targets, sums),
-            grads ? { into: grads } : {},
-          );
+          const pass = valueAndGrad(this.params, () => this.partLoss(batch, targets, sums), {
+            read,
+            ...(grads && { into: grads }),
+          });
           grads = pass.grads;
           sums.add("loss", pass.value);
         }
@@ -71,7 +79,7 @@ export class TrainStep {
       disposeAll(sums.totals, grads);
       throw error;
     }
-    return { totals: sums.totals, grads: grads! };
+    return { totals: sums.totals, grads: grads!, read };
   }
 
   private partLoss(batch: TokenBatch, targets: number, sums: Sums): Tensor {
@@ -82,6 +90,17 @@ export class TrainStep {
     }
     return loss;
   }
+}
+
+function refuseUnread(params: Tensors, read: ReadonlySet<Tensor>): void {
+  const names = Object.keys(params);
+  const unread = names.filter((name) => !read.has(params[name]!.root));
+  if (unread.length === 0) return;
+  throw new ConfigError(
+    `train: the model doesn't use ${unread.length} of ${names.length} params, first ${unread[0]}: no gradient reaches them.` +
+      " Is the adapter on, and are they this model's?",
+    "params",
+  );
 }
 
 /** Scalars added up over the parts of a step. It owns what it is given. */

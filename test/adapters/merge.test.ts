@@ -3,7 +3,7 @@ import { attachDora, attachLora } from "../../lib/adapters/attach.ts";
 import { mergeAdapter } from "../../lib/adapters/merge.ts";
 import { loadAdapter } from "../../lib/adapters/peft_format.ts";
 import { type Device, device } from "../../lib/core/device.ts";
-import { ConfigError } from "../../lib/core/errors.ts";
+import { ConfigError, OutOfMemoryError } from "../../lib/core/errors.ts";
 import { loadModel } from "../../lib/models/load.ts";
 import type { Model } from "../../lib/models/model.ts";
 import { saveModel } from "../../lib/models/save.ts";
@@ -106,6 +106,42 @@ test("twice, on, off, unmerge and saving at the wrong time are refused", async (
   expect(() => attachLora(on)).toThrow("the model has one attached");
   adapter.dispose();
   attachLora(on).dispose();
+});
+
+test.each([attachLora, attachDora])("without memory for it nothing is merged: %o", async (attach) => {
+  const families = ["mixtral", "llama"] as const;
+  for (const family of families) {
+    const sizeOf = async (limit: number) => {
+      const tight = await device("cpu", { threads: 1, memoryLimitBytes: limit });
+      const on = tinyModel(family, { device: tight, seed: 2 });
+      const adapter = attach(on, { targets: "all-linear", rank: 3, modulesToSave: ["lm_head"] });
+      randomize(adapter.params, "lora_B");
+      const bits = await bitsOf(on);
+      const before = tight.stats();
+      const error = await mergeAdapter(adapter).catch((e: unknown) => e);
+      const { peakBytes } = tight.stats();
+      if (error !== undefined) {
+        expect(error).toBeInstanceOf(OutOfMemoryError);
+        expect(adapter.isMerged).toBe(false);
+        expect(adapter.isOn).toBe(true);
+        expect(await bitsOf(on)).toEqual(bits);
+      }
+      adapter.dispose();
+      on.dispose();
+      expect(tight.stats().live).toBe(0);
+      tight.close();
+      return { bytes: before.bytes, peakBytes, failed: error !== undefined };
+    };
+    const { bytes, peakBytes, failed } = await sizeOf(2 ** 30);
+    expect(failed).toBe(false);
+    let failures = 0;
+    const steps = 24;
+    for (let i = 0; i < steps; i++) {
+      const run = await sizeOf(Math.ceil(bytes + ((peakBytes - bytes) * i) / steps));
+      if (run.failed) failures++;
+    }
+    expect(failures).toBeGreaterThan(steps / 2);
+  }
 });
 
 test("a merged model is saved with what was merged, modules trained as a whole too", async () => {

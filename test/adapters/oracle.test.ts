@@ -13,7 +13,14 @@ import type { Model } from "../../lib/models/model.ts";
 import { packBatch } from "../../lib/text/token_batch.ts";
 import { languageModelLoss } from "../../lib/train/loss.ts";
 import { oracleFolders } from "../support/golden.ts";
-import { expectClose, expectLoss, expectSummaries, readJson, type Summary } from "../support/oracle.ts";
+import {
+  expectClose,
+  expectLoss,
+  expectSummaries,
+  expectTotalNorm,
+  readJson,
+  type Summary,
+} from "../support/oracle.ts";
 
 interface Forward {
   ids: number[];
@@ -21,13 +28,14 @@ interface Forward {
   logits_last: number[];
   logits_pos3: number[];
   grads?: Record<string, Summary>;
+  grad_total_norm?: number;
 }
 interface Expected {
   vocab_size: number;
   forward: Forward[];
   adapters: Record<
     string,
-    { forward: Forward[]; merged_weights: Record<string, Summary>; n_trainable: number }
+    { forward: Forward[]; merged_weights: Record<string, Summary>; n_trainable: number; n_modules: number }
   >;
 }
 
@@ -37,7 +45,7 @@ const cases = oracleFolders().flatMap((folder) =>
 
 describe.each(cases)("%s, adapter %s", (_, name, folder) => {
   const expected = readJson<Expected>(folder, "expected.json");
-  const { merged_weights, n_trainable, ...rest } = expected.adapters[name]!;
+  const { merged_weights, n_trainable, n_modules, ...rest } = expected.adapters[name]!;
   const forward = rest.forward.map((f, i) => ({ ...f, ids: expected.forward[i]!.ids }));
   const V = expected.vocab_size;
   let dev: Device;
@@ -69,6 +77,7 @@ describe.each(cases)("%s, adapter %s", (_, name, folder) => {
     const adapter = await loadAdapter(model, path.join(folder, "adapters", name));
     const trainable = Object.values(adapter.params).reduce((n, t) => n + t.size, 0);
     expect(trainable).toBe(n_trainable);
+    expect(Object.keys(adapter.params).filter((key) => key.endsWith("lora_A.weight")).length).toBe(n_modules);
     await expectLogits(forward);
     for (const f of forward) {
       const { value, grads } = valueAndGrad(adapter.params, () =>
@@ -76,6 +85,7 @@ describe.each(cases)("%s, adapter %s", (_, name, folder) => {
       );
       expectLoss(await value.item(), f.ce, "loss");
       if (f.grads) await expectSummaries(grads, f.grads);
+      if (f.grad_total_norm !== undefined) await expectTotalNorm(grads, f.grad_total_norm);
       disposeAll(value, grads);
     }
     adapter.off();

@@ -167,13 +167,31 @@ describe("a run's folder", () => {
     expect(readFileSync(path.join(out, "model.safetensors")).equals(weights)).toBe(true);
   });
 
+  it("goes on with more steps than it had, not with fewer than it did", async () => {
+    const { dir, args } = newRun(["--batch-tokens", "64", "--schedule", "constant", "--warmup-steps", "0"]);
+    await works([...args("whole"), "--steps", "5"]);
+    await works([...args("out"), "--steps", "2"]);
+    const out = path.join(dir, "out");
+    const goOn = ["pretrain", "--resume", "--out", out];
+    await works([...goOn, "--steps", "5"]);
+    expect(stepsOf(metricsOf(out))).toEqual(upTo(5));
+    const weights = (folder: string) => readFileSync(path.join(dir, folder, "model.safetensors"));
+    expect(weights("out").equals(weights("whole"))).toBe(true);
+    const fewer = await mixwright([...goOn, "--steps", "4"]);
+    expect(fewer.stderr).toBe(
+      `mixwright: pretrain: steps is 4, the run in ${out} has done 5 already. Give as many, or more\n`,
+    );
+    expect(fewer.code).toBe(1);
+    await works(goOn); // the record still says 5
+  });
+
   it("that holds other things is refused; one whose run never began is not", async () => {
     const { dir, args } = newRun(["--steps", "1", "--batch-tokens", "64"]);
     const { code, stderr } = await mixwright(args("."));
     expect(stderr).toMatch(/holds 1 files already \(data.jsonl\), an empty folder or none was needed/);
     expect(code).toBe(1);
     const missing = await mixwright([...args("out"), "--data", path.join(dir, "none.jsonl")]);
-    expect(missing.stderr).toMatch(/^mixwright: ENOENT.*none.jsonl'\n$/);
+    expect(missing.stderr).toMatch(/^mixwright: .*none.jsonl: can't be read \(ENOENT.*\)\.\n$/);
     expect(missing.code).toBe(1);
     await works(args("out"));
   });

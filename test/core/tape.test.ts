@@ -322,3 +322,19 @@ test("out of memory at any point of the forward or backward pass leaves nothing 
   }
   expect(failures).toBeGreaterThan(5);
 });
+
+test("read: the parameters that were used, those inside of recomputed parts too", () => {
+  const params = { a: dev.full([1, 2], 1), b: dev.full([2, 2], 1), c: dev.full([1, 2], 1) };
+  const x = dev.full([1, 2], 1);
+  const seen = (fn: () => Tensor) => {
+    const read = new Set<Tensor>();
+    const pass = valueAndGrad(params, fn, { read });
+    disposeAll(pass);
+    return Object.entries(params).flatMap(([name, param]) => (read.has(param) ? [name] : []));
+  };
+  expect(seen(() => linear(x, params.a))).toEqual(["a"]);
+  const inner = () => checkpoint([x], () => [linear(x, params.b)])[0]!;
+  expect(seen(() => checkpoint([x], () => [linear(inner(), params.a)])[0]!)).toEqual(["a", "b"]);
+  expect(seen(() => linear(withoutGrad(inner), params.c))).toEqual(["c"]);
+  disposeAll(params, x);
+});

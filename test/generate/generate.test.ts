@@ -1,3 +1,4 @@
+import { cpSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { attachLora } from "../../lib/adapters/attach.ts";
@@ -6,12 +7,14 @@ import { ConfigError } from "../../lib/core/errors.ts";
 import { generateBatch } from "../../lib/generate/batch.ts";
 import { type Generated, type GenerateOptions, generate } from "../../lib/generate/generate.ts";
 import { createModel } from "../../lib/models/create.ts";
+import { exampleModelDir } from "../../lib/models/example_model.ts";
 import { loadModel } from "../../lib/models/load.ts";
 import type { Model } from "../../lib/models/model.ts";
 import { packBatch } from "../../lib/text/token_batch.ts";
 import { loadTokenizer, type Tokenizer } from "../../lib/text/tokenizer.ts";
 import { oracleFolders } from "../support/golden.ts";
 import { expectClose, readJson } from "../support/oracle.ts";
+import { tempDir } from "../support/temp_dir.ts";
 
 interface Greedy {
   prompt: number[];
@@ -248,6 +251,26 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
     await expect(generateBatch(model, [[1], []])).rejects.toThrow("prompt 1 is empty");
     expect(dev.stats().live).toBe(live);
   });
+});
+
+test("generation_config.json says what ends a text, to generate and generateBatch alike", async () => {
+  const dir = tempDir();
+  cpSync(exampleModelDir, dir, { recursive: true });
+  const greedy = { maxNewTokens: 12, temperature: 0 };
+  const write = (ids: unknown) =>
+    writeFileSync(path.join(dir, "generation_config.json"), JSON.stringify({ eos_token_id: ids }));
+  write([]);
+  using free = await loadModel(dir, { device: dev });
+  const { tokens, finished } = await generateBatch(free, [[1, 2, 3]], greedy);
+  expect(finished).toEqual(["length"]);
+  const end = tokens[0]![4]!;
+  write([0, end]);
+  using model = await loadModel(dir, { device: dev });
+  const batch = await generateBatch(model, [[1, 2, 3]], greedy);
+  expect(batch.finished).toEqual(["stop"]);
+  expect(batch.tokens[0]).toEqual(tokens[0]!.slice(0, tokens[0]!.indexOf(end) + 1));
+  const streamed = await collect(generate(model, await loadTokenizer(dir), { ...greedy, tokens: [1, 2, 3] }));
+  expect(streamed.tokens).toEqual(batch.tokens[0]);
 });
 
 test("a window reaches into the cache as it does without", async () => {

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import {
   copyFileSync,
   cpSync,
@@ -169,11 +170,16 @@ describe("what was loaded is saved again: names, shapes, formats, shards and byt
     const model = await loadModel(from, { device: dev });
     rmSync(from, { recursive: true });
     const dir = tempDir();
+    const warned = once(process, "warning");
     await saveModel(model, dir);
+    expect(String(await warned)).toContain(`saveModel: ${from}, where the model came from, is gone`);
     expect(readdirSync(dir).sort()).toEqual(["config.json", "model.safetensors"]);
     await expect(saveModel(model, dir, { tokenizerFrom: from })).rejects.toThrow(from);
     await saveModel(model, dir, { tokenizerFrom: llamaDir });
     expect(readdirSync(dir)).toContain("tokenizer.json");
+    writeFileSync(from, ""); // there, and can't be listed
+    await expect(saveModel(model, dir)).rejects.toMatchObject({ code: "ENOTDIR" });
+    rmSync(from);
     model.dispose();
   });
 });
@@ -327,8 +333,9 @@ describe("a folder that isn't right is refused, and nothing stays in memory", ()
     const model = createModel(tiny, { device: dev });
     const { live } = dev.stats();
     for (const id of [24, -1, -100]) {
-      expect(() => model.logits(packBatch([[1, id]])), String(id)).toThrow(ConfigError);
-      expect(() => model.logits(packBatch([[1, id]]))).toThrow(`model: token 1 is ${id}, ids from 0 to 23`);
+      const batch = packBatch([Int32Array.of(1, id)]);
+      expect(() => model.logits(batch), String(id)).toThrow(ConfigError);
+      expect(() => model.logits(batch)).toThrow(`model: token 1 is ${id}, ids from 0 to 23`);
     }
     const batch = packBatch([[1, 2, 3]]);
     batch.targets[1] = 99;

@@ -5,10 +5,17 @@ import { scope } from "../../lib/core/scope.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import { loadModel } from "../../lib/models/load.ts";
 import type { Model } from "../../lib/models/model.ts";
-import { packBatch } from "../../lib/text/token_batch.ts";
+import { packBatch, positionsOf, type TokenBatch, targetCount } from "../../lib/text/token_batch.ts";
 import { languageModelLoss, lossParts } from "../../lib/train/loss.ts";
 import { oracleFolders } from "../support/golden.ts";
-import { expectClose, expectLoss, expectSummaries, readJson, type Summary } from "../support/oracle.ts";
+import {
+  expectClose,
+  expectLoss,
+  expectSummaries,
+  expectTotalNorm,
+  readJson,
+  type Summary,
+} from "../support/oracle.ts";
 
 interface Forward {
   ids: number[];
@@ -31,14 +38,19 @@ interface Expected {
     ce: number;
     n_targets: number;
     logits_last_real: number[][];
+    grad_total_norm: number;
     aux_loss?: number;
+    "with_aux_0.01"?: { loss: number; grad_total_norm: number };
   };
   packed: {
     input_ids: number[][];
     doc_lengths: number[];
+    position_ids: number[][];
+    n_targets: number;
     ce: number;
     logits_doc_end: number[][];
     grads: Record<string, Summary>;
+    grad_total_norm: number;
     aux_loss?: number;
   };
 }
@@ -60,6 +72,25 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
   const row = (logits: ArrayLike<number>, t: number) =>
     Array.prototype.slice.call(logits, t * V, (t + 1) * V) as number[];
 
+  async function expectAux(batch: TokenBatch, want: number): Promise<void> {
+    const aux = scope(() => lossParts(model, batch, { auxLossCoef: 1 }).auxLoss!);
+    expectLoss(await aux.item(), want, "aux loss");
+    aux.dispose();
+  }
+
+  async function expectPass(
+    batch: TokenBatch,
+    want: { loss: number; grad_total_norm: number },
+    auxLossCoef = 0,
+  ): Promise<void> {
+    const { value, grads } = valueAndGrad(model.params, () =>
+      languageModelLoss(model, batch, { auxLossCoef }),
+    );
+    expectLoss(await value.item(), want.loss, "loss");
+    await expectTotalNorm(grads, want.grad_total_norm);
+    disposeAll(value, grads);
+  }
+
   test.each(expected.forward.map((f, i) => [i, f] as const))(
     "sequence %i: logits, loss, gradients",
     async (_, want) => {
@@ -71,6 +102,7 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
       const { value, grads } = valueAndGrad(model.params, () => languageModelLoss(model, batch));
       expectLoss(await value.item(), want.ce, "loss");
       await expectSummaries(grads, want.grads);
+      await expectTotalNorm(grads, want.grad_total_norm);
       disposeAll(logits, value, grads);
     },
   );
@@ -98,9 +130,7 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
       });
       disposeAll(routing);
       if (want.aux_loss !== undefined) {
-        const aux = scope(() => lossParts(model, batch, { auxLossCoef: 1 }).auxLoss!);
-        expectLoss(await aux.item(), want.aux_loss, "aux loss");
-        aux.dispose();
+        await expectAux(batch, want.aux_loss);
       }
       const withAux = want["with_aux_0.01"];
       if (withAux) {
@@ -109,6 +139,7 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
         );
         expectLoss(await value.item(), withAux.loss, "loss with aux");
         await expectSummaries(grads, withAux.grads);
+        await expectTotalNorm(grads, withAux.grad_total_norm);
         disposeAll(value, grads);
       }
     }
@@ -125,17 +156,12 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
     documents.forEach((_, d) => {
       expectClose(row(values, batch.offsets[d + 1]! - 1), padded.logits_last_real[d]!, 1e-4, `row ${d}`);
     });
-    const parts = scope(() => {
-      const { crossEntropy, auxLoss } = lossParts(
-        model,
-        batch,
-        padded.aux_loss === undefined ? {} : { auxLossCoef: 1 },
-      );
-      return { crossEntropy, ...(auxLoss && { auxLoss }) };
-    });
-    expectLoss(await parts.crossEntropy.item(), padded.ce, "loss");
-    if (padded.aux_loss !== undefined) expectLoss(await parts.auxLoss!.item(), padded.aux_loss, "aux loss");
-    disposeAll(logits, parts);
+    expect(targetCount(batch)).toBe(padded.n_targets);
+    await expectPass(batch, { loss: padded.ce, grad_total_norm: padded.grad_total_norm });
+    if (padded.aux_loss !== undefined) await expectAux(batch, padded.aux_loss);
+    const withAux = padded["with_aux_0.01"];
+    if (withAux) await expectPass(batch, withAux, 0.01);
+    logits.dispose();
   });
 
   test("packed documents don't see each other; recompute gives the same bits", async () => {
@@ -149,9 +175,13 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
     packed.logits_doc_end.forEach((want, d) => {
       expectClose(row(values, batch.offsets[d + 1]! - 1), want, 1e-4, `document ${d}`);
     });
+    expect(targetCount(batch)).toBe(packed.n_targets);
+    expect([...positionsOf(batch)]).toEqual(packed.position_ids[0]);
+    if (packed.aux_loss !== undefined) await expectAux(batch, packed.aux_loss);
     const plain = valueAndGrad(model.params, () => languageModelLoss(model, batch));
     expectLoss(await plain.value.item(), packed.ce, "loss");
     await expectSummaries(plain.grads, packed.grads);
+    await expectTotalNorm(plain.grads, packed.grad_total_norm);
     const again = valueAndGrad(model.params, () => languageModelLoss(model, batch, { recompute: true }));
     for (const [name, grad] of Object.entries(plain.grads)) {
       expect(await again.grads[name]!.data(), name).toEqual(await grad.data());

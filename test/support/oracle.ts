@@ -42,6 +42,12 @@ export async function expectSummaries(
   }
 }
 
+/** The norm of all gradients together, to 1e-4 relative. */
+export async function expectTotalNorm(grads: Record<string, Tensor>, want: number): Promise<void> {
+  const norms = await Promise.all(Object.values(grads).map(async (g) => summarize(await g.data()).norm));
+  expect(Math.abs(Math.hypot(...norms) / want - 1), "norm of all gradients").toBeLessThan(1e-4);
+}
+
 export function expectClose(
   got: ArrayLike<number>,
   want: ArrayLike<number>,

@@ -20,20 +20,33 @@ function start(dir: string): ChildProcess {
   });
 }
 
-/** Runs until it ends, or is killed `killAfterMs` after its first step. Resolves to the hash it printed, if it did. */
-function runUntil(process: ChildProcess, killAfterMs?: number): Promise<string | undefined> {
+interface Kill {
+  afterMs: number;
+  /** Counted from the start of the process or, where the first step is reported, from there. */
+  from: "start" | "first step";
+}
+
+/** Runs until it ends, or is killed. Resolves to the hash it printed, if it did, and to when its first step was through. */
+function runUntil(process: ChildProcess, kill?: Kill): Promise<{ hash?: string; firstStepMs: number }> {
   return new Promise((resolve, reject) => {
     let output = "";
+    const begun = performance.now();
+    let firstStepMs = 0;
     let timer: NodeJS.Timeout | undefined;
+    const arm = (from: Kill["from"]) => {
+      if (kill?.from === from) timer ??= setTimeout(() => process.kill("SIGKILL"), kill.afterMs);
+    };
+    arm("start");
     process.stdout!.on("data", (chunk: Buffer) => {
       output += chunk;
-      if (killAfterMs !== undefined && !timer && output.includes("running")) {
-        timer = setTimeout(() => process.kill("SIGKILL"), killAfterMs);
-      }
+      if (!output.includes("running")) return;
+      firstStepMs ||= performance.now() - begun;
+      arm("first step");
     });
     process.on("close", (code, signal) => {
       clearTimeout(timer);
-      if (signal === "SIGKILL" || code === 0) resolve(/finished (\w+)/.exec(output)?.[1]);
+      if (signal === "SIGKILL" || code === 0)
+        resolve({ hash: /finished (\w+)/.exec(output)?.[1], firstStepMs });
       else reject(new Error(`the run ended with ${code ?? signal}: ${output}`));
     });
   });
@@ -42,20 +55,26 @@ function runUntil(process: ChildProcess, killAfterMs?: number): Promise<string |
 test("killed at 20 random moments, a resumed run ends with the bits of one that was not", {
   timeout: 300_000,
 }, async () => {
-  const whole = await runUntil(start(path.join(root, "whole")));
+  const { hash: whole, firstStepMs } = await runUntil(start(path.join(root, "whole")));
   expect(whole).toBeDefined();
   const dir = path.join(root, "killed");
-  const random = new Random(Date.now());
+  const seed = Date.now();
+  const random = new Random(seed);
   let kills = 0;
   let hash: string | undefined;
   while (kills < 20) {
-    hash = await runUntil(start(dir), random.uniform() * 60);
+    // Every third while it loads, as a rule.
+    const kill: Kill =
+      kills % 3 === 0
+        ? { from: "start", afterMs: random.uniform() * firstStepMs }
+        : { from: "first step", afterMs: random.uniform() * 60 };
+    ({ hash } = await runUntil(start(dir), kill));
     if (hash === undefined) kills++;
     else break; // too fast to be killed so often
   }
-  expect(kills, "kills before the run was through").toBe(20);
+  expect(kills, `kills before the run was through, seed ${seed}`).toBe(20);
   const reached = (await checkpointSteps(dir)).at(-1) ?? 0;
-  expect(reached, "progress made between kills").toBeGreaterThan(0);
-  hash = await runUntil(start(dir));
-  expect(hash).toBe(whole);
+  expect(reached, `progress made between kills, seed ${seed}`).toBeGreaterThan(0);
+  ({ hash } = await runUntil(start(dir)));
+  expect(hash, `seed ${seed}`).toBe(whole);
 });

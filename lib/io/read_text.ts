@@ -1,0 +1,9 @@
+import { readFile } from "node:fs/promises";
+
+/** The text of a file, undefined where there is none. */
+export async function readTextIfThere(file: string): Promise<string | undefined> {
+  return readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+}
