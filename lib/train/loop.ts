@@ -82,7 +82,7 @@ class Loop {
   private readonly step: TrainStep;
   private state: RunState;
   private saved = 0;
-  private last = performance.now();
+  private lastMs = 0;
   /** The batches of the steps that may still fail. */
   private readonly recent = new Map<number, readonly TokenBatch[]>();
 
@@ -166,16 +166,15 @@ class Loop {
     return batches;
   }
 
-  /** Waits for a step's scalars. */ private async finish({
-    step,
-    lr,
-    tokens,
-    scalars,
-  }: PendingMetrics): Promise<StepMetrics> {
-    const { loss = Number.NaN, gradNorm = Number.NaN, ...rest } = await this.guarded(() => scalars);
-    const now = performance.now();
-    const tokensPerSecond = (tokens * 1000) / (now - this.last);
-    this.last = now;
+  /** Waits for a step's scalars. */
+  private async finish(pending: PendingMetrics): Promise<StepMetrics> {
+    const { step, lr, tokens, startedMs } = pending;
+    const scalars = await this.guarded(() => pending.scalars);
+    const { loss = Number.NaN, gradNorm = Number.NaN, ...rest } = scalars;
+    // From when the device could begin: a step waits for the one before it, or for whoever reads the metrics.
+    const finishedMs = await pending.finishedMs;
+    const tokensPerSecond = (tokens * 1000) / (finishedMs - Math.max(startedMs, this.lastMs));
+    this.lastMs = finishedMs;
     this.state = { ...this.state, step, tokens: this.state.tokens + tokens };
     return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
   }
@@ -184,7 +183,6 @@ class Loop {
     const { checkpoint } = this.options;
     if (checkpoint) await saveCheckpoint(checkpoint, this.state, this.params, this.optimizer);
     this.saved = this.state.step;
-    this.last = performance.now();
   }
 
   private async validate(): Promise<Pick<StepMetrics, "validation" | "expertLoad">> {
@@ -194,7 +192,6 @@ class Loop {
       losses[name] = await evaluateLoss(model, batches);
     const [first] = Object.values(validation!.sets);
     const load = model.config.numExperts > 0 && first?.[0] ? await expertLoad(model, first[0]) : undefined;
-    this.last = performance.now();
     return { validation: losses, ...(load && { expertLoad: load }) };
   }
 

@@ -26,5 +26,9 @@ export interface PendingMetrics {
   step: number;
   lr: number;
   tokens: number;
+  /** When it was enqueued; milliseconds of `performance.now`. */
+  startedMs: number;
   scalars: Promise<Record<string, number>>;
+  /** When the device was through with it. */
+  finishedMs: Promise<number>;
 }

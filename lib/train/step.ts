@@ -37,6 +37,7 @@ export class TrainStep {
    * if the first step doesn't use all of the parameters.
    */
   run(step: number, batches: readonly TokenBatch[], optimizer: OptimizerRun): PendingMetrics {
+    const startedMs = performance.now();
     this.model.device.step = step;
     const { totals, grads, read } = this.gradients(step, batches);
     let update: { lr: number; gradNorm: Tensor };
@@ -52,7 +53,10 @@ export class TrainStep {
     }
     const { lr, gradNorm } = update;
     const tokens = batches.reduce((n, batch) => n + batch.tokens.length, 0);
-    return { step, lr, tokens, scalars: readAll({ ...totals, gradNorm }) };
+    const scalars = readAll({ ...totals, gradNorm });
+    const finishedMs = scalars.then(() => performance.now());
+    finishedMs.catch(() => undefined); // whoever waits for the scalars sees it
+    return { step, lr, tokens, startedMs, scalars, finishedMs };
   }
 
   /** Forward and backward only: gradients, loss and its parts, summed over `batches`, and which parameters were read. */

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -470,9 +471,7 @@ test("a forgotten tensor is given back by the garbage collector, with a warning 
     console.log("live", dev.stats().live);
     dev.close();`;
   const args = ["--expose-gc", "--import", "tsx", "--input-type=module", "--eval", program];
-  const { stdout, stderr } = await new Promise<{ stdout: string; stderr: string }>((resolve) => {
-    execFile(process.execPath, args, { cwd: root }, (_, stdout, stderr) => resolve({ stdout, stderr }));
-  });
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
   expect(stdout).toBe("live 0\n");
   expect(stderr).toContain("a tensor [5] f32 made at somewhere was collected without dispose()");
 });
