@@ -63,10 +63,10 @@ export class TokenFile implements Corpus {
  * @throws FormatError if the index is missing, falls or doesn't end where the tokens end, or `.json` says otherwise.
  */
 export async function openTokenFile(file: string): Promise<TokenFile> {
-  const ends = await readIndex(`${file}.index`);
-  const tokens = ends.at(-1) ?? 0;
   const handle = await open(file, "r");
   try {
+    const ends = await readIndex(`${file}.index`);
+    const tokens = ends.at(-1) ?? 0;
     const { size } = await handle.stat();
     const described = await readInfo(`${file}.json`);
     const tokenBytes = described?.tokenBytes ?? (size === tokens * 4 && tokens > 0 ? 4 : 2);

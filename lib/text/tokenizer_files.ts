@@ -1,7 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { FormatError } from "../core/errors.ts";
 import { isObject, parseJson } from "../io/json.ts";
+import { withPath } from "../io/system_error.ts";
 
 /** What a tokenizer's folder says, read and checked. */
 export interface TokenizerFiles {
@@ -31,6 +32,11 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   const file = path.join(dir, "tokenizer.json");
   const tokenizer = await readIfThere(file);
   if (tokenizer === undefined) {
+    const found = await stat(dir).catch(() => undefined);
+    if (!found?.isDirectory()) {
+      const what = found ? `${dir} is a file` : `there is no folder ${dir}`;
+      throw new FormatError(`loadTokenizer: ${what}, a folder with a tokenizer.json was needed.`, file);
+    }
     const other = (await readIfThere(path.join(dir, "tokenizer.model"))) !== undefined;
     const hint = other
       ? " Its tokenizer.model (SentencePiece) is not read: convert it with transformers first."
@@ -79,7 +85,7 @@ async function readObject(file: string): Promise<Record<string, unknown>> {
 
 async function readIfThere(file: string): Promise<string | undefined> {
   return readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw withPath(error, file);
     return undefined;
   });
 }
