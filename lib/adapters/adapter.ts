@@ -1,4 +1,4 @@
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, DisposedError } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import type { Linear } from "../nn/linear.ts";
@@ -45,6 +45,7 @@ export interface AdapterConfig {
 /** LoRA or DoRA on a model. One adapter is attached at a time; `dispose` detaches it. */
 export class Adapter {
   private active = false;
+  private disposed = false;
   private originals: Original[] | undefined;
 
   /** @internal Use attachLora, attachDora or loadAdapter. */
@@ -74,6 +75,7 @@ export class Adapter {
 
   /** Runs the model with the adapter. Throws ConfigError while it is merged: it would count twice. */
   readonly on = (): void => {
+    this.requireLive("on");
     if (this.isMerged)
       throw new ConfigError("adapter: on() of a merged adapter, unmerge() it first", "adapter");
     for (const low of this.layers) low.layer.adapter = low;
@@ -83,10 +85,16 @@ export class Adapter {
 
   /** Runs the base model: DPO's reference. Throws ConfigError while the adapter is merged: the base is gone then. */
   readonly off = (): void => {
+    this.requireLive("off");
     if (this.isMerged)
       throw new ConfigError("adapter: off() of a merged adapter, unmerge() it first", "adapter");
     this.detach();
   };
+
+  private requireLive(call: string): void {
+    if (this.disposed)
+      throw new DisposedError(`adapter: ${call}() of a disposed adapter, a live one was needed`, "adapter");
+  }
 
   private detach(): void {
     for (const low of this.layers) low.layer.adapter = undefined;
@@ -107,6 +115,7 @@ export class Adapter {
 
   /** Takes a merge back: the weights get the very bits they had, and the adapter is on again. */
   unmerge(): void {
+    this.requireLive("unmerge");
     if (this.originals === undefined) throw new ConfigError("adapter: unmerge() without a merge", "adapter");
     putBack(this.originals);
     for (const { copy } of this.originals) copy.dispose();
@@ -124,6 +133,7 @@ export class Adapter {
     for (const tensor of Object.values(this.params)) tensor.dispose();
     for (const tensor of this.memory) tensor.dispose();
     this.model.adapter = undefined;
+    this.disposed = true;
   }
 
   [Symbol.dispose](): void {

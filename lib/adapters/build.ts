@@ -13,6 +13,7 @@ import { findTargets, sizesOf } from "./targets.ts";
 
 /** @internal Takes the memory of an adapter and attaches it; the content is the caller's to fill. */
 export function buildAdapter(model: Model, config: AdapterConfig): Adapter {
+  model.requireLive("adapter");
   checkConfig(config);
   if (model.adapter !== undefined) {
     throw new ConfigError("adapter: the model has one attached; dispose() it first", "adapter");

@@ -1,23 +1,32 @@
 import { z } from "zod";
-import { evaluateText, openCorpus, sequentialBatches, textBytes } from "../index.ts";
+import { evaluateText, openCorpus, sequentialBatches, type TextEvaluation, textBytes } from "../index.ts";
 import { modelOptions, withModel } from "./device.ts";
-import { command, filePath, jsonOption } from "./options.ts";
+import { command, filePath, jsonOption, kTextFiles } from "./options.ts";
 import { printJson, printTable } from "./output.ts";
 
 export default command({
   options: z.strictObject({
     ...modelOptions,
-    data: filePath().describe("token file (.ds), or text: .txt, .jsonl, also gzipped"),
-    batchTokens: z.int().min(1).default(4096).describe("tokens of a batch"),
+    data: filePath().describe(`token file (.ds), or text: ${kTextFiles}`),
+    batchTokens: z
+      .int()
+      .min(1)
+      .default(4096)
+      .describe(
+        "tokens of a batch; what it is doesn't matter to the result: documents are cut at the model's context only (see mixwright info)",
+      ),
     ...jsonOption,
   }),
   run: (options) =>
     withModel(options, async ({ model, tokenizer }) => {
       const corpus = await openCorpus(options.data, tokenizer);
-      const maxLength = model.config.maxPositionEmbeddings;
-      const batches = await sequentialBatches(corpus, { batchTokens: options.batchTokens, maxLength });
-      const result = await evaluateText(model, batches, await textBytes(corpus, tokenizer));
-      await corpus.close?.();
+      const measure = async (): Promise<TextEvaluation> => {
+        const { batchTokens } = options;
+        const maxLength = model.config.maxPositionEmbeddings;
+        const batches = await sequentialBatches(corpus, { batchTokens, maxLength });
+        return evaluateText(model, batches, await textBytes(corpus, tokenizer));
+      };
+      const result = await measure().finally(() => corpus.close?.());
       if (options.json) printJson({ documents: corpus.documents, ...result });
       else {
         printTable([

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError, Command as Program } from "commander";
 import { MixwrightError } from "../core/errors.ts";
+import { isSystemError, systemMessage } from "../io/system_error.ts";
 import { addFlags, type Command, readSettings, UsageError } from "./options.ts";
 import { packageVersion } from "./versions.ts";
 
@@ -12,7 +13,7 @@ const commands: Record<string, [summary: string, load: () => Promise<{ default: 
   sft: ["train a model on examples, or an adapter for it", () => import("./sft.ts")],
   eval: ["measure how well a model predicts a text", () => import("./eval.ts")],
   generate: ["let a model go on from a prompt", () => import("./generate.ts")],
-  chat: ["talk with a model", () => import("./chat.ts")],
+  chat: ["talk with a model, a line for a turn; Ctrl-D leaves", () => import("./chat.ts")],
   merge: ["put an adapter into its model's weights", () => import("./merge.ts")],
   info: ["what a model or adapter folder holds; reads no weights", () => import("./info.ts")],
   doctor: ["what this machine offers, and what is missing", () => import("./doctor.ts")],
@@ -46,15 +47,13 @@ function report(error: unknown): number {
     return error.exitCode && 2;
   const usage = error instanceof UsageError || error instanceof CommanderError;
   const expected = usage || error instanceof MixwrightError || isSystemError(error);
-  const { message, stack } = error as Error;
+  const { stack } = error as Error;
+  const message = isSystemError(error) ? systemMessage(error) : (error as Error).message;
   const text = expected ? message.replace(/^error: /, "").replaceAll(/\n\(/g, " (") : String(stack);
   process.stderr.write(`mixwright: ${text}\n`);
   if (expected && !usage && process.env.MIXWRIGHT_DEBUG) process.stderr.write(`${stack}\n`);
   return usage ? 2 : 1;
 }
-
-/** A file that isn't there, a full disk: the message says it all. */
-const isSystemError = (error: unknown): boolean => error instanceof Error && "syscall" in error;
 
 // A reader that has seen enough (`| head`) ends the program, as it does others.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

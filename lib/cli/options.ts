@@ -41,6 +41,18 @@ export const filePath = () =>
     .overwrite((text) => path.resolve(text))
     .meta({ path: true });
 
+/** What commands that take text say of it. */
+export const kTextFiles =
+  '.jsonl (a "text" a line), .txt (one document, or several with lines of <|endoftext|> between), also gzipped';
+
+/** Words of other programs for settings. */
+const kOtherWords: Readonly<Record<string, string>> = {
+  learningRate: "lr",
+  minLearningRate: "minLr",
+  batchSize: "batchTokens",
+  maxSteps: "steps",
+};
+
 export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const camel = (key: string): string =>
   key.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
@@ -96,7 +108,7 @@ export async function readSettings(
     Object.entries(rest).map(([key, value]) => [key, fromText(spec.options.shape[key]!, value)]),
   );
   if (given.argument !== undefined) flags[spec.argument!] = given.argument;
-  const file = config === undefined ? {} : await readConfig(String(config), Object.keys(spec.options.shape));
+  const file = config === undefined ? {} : await readConfig(String(config), spec.options.shape);
   const above = { ...file, ...flags };
   const earlier = await spec.earlier?.(above);
   const result = spec.options.safeParse({ ...earlier?.settings, ...above }, { reportInput: true });
@@ -122,7 +134,8 @@ function fromText(schema: z.ZodType, value: unknown): unknown {
   return number && Number.isFinite(Number(value)) ? Number(value) : value;
 }
 
-async function readConfig(file: string, known: readonly string[]): Promise<Settings> {
+async function readConfig(file: string, shape: Shape): Promise<Settings> {
+  const known = Object.keys(shape);
   let content: unknown;
   try {
     content = parseYaml(await readFile(file, "utf8")) ?? {};
@@ -135,13 +148,17 @@ async function readConfig(file: string, known: readonly string[]): Promise<Setti
   for (const [written, value] of Object.entries(content)) {
     const key = camel(written);
     if (!known.includes(key)) {
-      const meant = nearest(written, known);
+      const others = Object.keys(kOtherWords).filter((word) => known.includes(kOtherWords[word]!));
+      const near = nearest(written, [...known, ...others]);
+      const meant = near && (kOtherWords[near] ?? near);
       throw new UsageError(
-        `--config ${file}: unknown key "${written}"${meant ? `, is it ${kebab(meant)}?` : ""} Known are ${known.map(kebab).join(", ")}`,
+        `--config ${file}: unknown key "${written}"${meant ? `, is it ${kebab(meant)}?` : "."} Known are ${known.map(kebab).join(", ")}`,
       );
     }
     if (key in settings) throw new UsageError(`--config ${file}: ${kebab(key)} stands twice`);
-    settings[key] = value;
+    // One word is a list of one, as after a flag.
+    const one = typeof value === "string" && baseOf(shape[key]!) instanceof z.ZodArray;
+    settings[key] = one ? [value] : value;
   }
   return settings;
 }

@@ -1,13 +1,6 @@
 import { z } from "zod";
-import {
-  loadOrCreateModel,
-  openCorpus,
-  packedBatches,
-  pretrain,
-  saveModel,
-  sequentialBatches,
-} from "../index.ts";
-import { command, filePath } from "./options.ts";
+import { loadOrCreateModel, packedBatches, pretrain, saveModel, sequentialBatches } from "../index.ts";
+import { command, filePath, kTextFiles } from "./options.ts";
 import { note } from "./output.ts";
 import { earlierSettings, train, trainingOptions, validationOf } from "./training.ts";
 
@@ -16,7 +9,7 @@ export default command({
     model: filePath().describe(
       "model folder; with only config.json and a tokenizer, weights start at random",
     ),
-    data: filePath().describe("token file (.ds), or text: .txt, .jsonl, also gzipped"),
+    data: filePath().describe(`token file (.ds), or text: ${kTextFiles}`),
     auxLossCoef: z
       .number()
       .min(0)
@@ -26,7 +19,7 @@ export default command({
   }),
   earlier: earlierSettings,
   run: (options) =>
-    train("pretrain", options, async ({ device, tokenizer, loop }) => {
+    train("pretrain", options, async ({ device, open, loop }) => {
       const { seed, recompute } = options;
       const { model, created } = await loadOrCreateModel(options.model, {
         device,
@@ -35,18 +28,16 @@ export default command({
       });
       if (created) note(`${options.model} has no weights: they start at random, by seed ${seed}`);
       const { auxLossCoef = model.config.routerAuxLossCoef } = options;
-      const sizes = { batchTokens: options.batchTokens, maxLength: model.config.maxPositionEmbeddings };
-      const corpus = await openCorpus(options.data, tokenizer);
+      const { batchTokens } = options;
+      const context = model.config.maxPositionEmbeddings;
+      const corpus = await open(options.data);
       const validation = await validationOf(options, async (file) =>
-        sequentialBatches(await openCorpus(file, tokenizer), sizes),
+        sequentialBatches(await open(file), { batchTokens, maxLength: Math.min(context, batchTokens) }),
       );
-      const data = packedBatches(corpus, { ...sizes, seed });
+      const data = packedBatches(corpus, { batchTokens, maxLength: context, seed });
       return {
         steps: pretrain({ ...loop, ...validation, model, data, auxLossCoef, recompute }),
-        save: async () => {
-          await corpus.close?.();
-          await saveModel(model, options.out, { tokenizerFrom: options.model });
-        },
+        save: () => saveModel(model, options.out, { tokenizerFrom: options.model }),
       };
     }),
 });

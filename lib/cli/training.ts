@@ -1,12 +1,24 @@
 import path from "node:path";
 import { z } from "zod";
-import { type Device, loadTokenizer, type StepMetrics, type TokenBatch, type Tokenizer } from "../index.ts";
+import { ConfigError } from "../core/errors.ts";
+import {
+  type Corpus,
+  type Device,
+  loadTokenizer,
+  openCorpus,
+  type StepMetrics,
+  type TokenBatch,
+  type Tokenizer,
+} from "../index.ts";
+import { sha256OfFiles } from "../io/file_hash.ts";
+import { targetCount } from "../text/token_batch.ts";
 import type { TrainOptions } from "../train/loop.ts";
 import { checkRunFolder, openRunFolder, readRunRecord } from "../train/run_folder.ts";
+import { lockRunFolder } from "../train/run_lock.ts";
 import { dtypeOption, openDevice, threadsOption } from "./device.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { optimizerFrom, optimizerOptions } from "./optimizer_options.ts";
-import { type Command, filePath, jsonOption } from "./options.ts";
+import { type Command, filePath, jsonOption, UsageError } from "./options.ts";
 import { note } from "./output.ts";
 import { showProgress } from "./progress.ts";
 import { versions } from "./versions.ts";
@@ -37,24 +49,31 @@ export const trainingOptions = {
   ...threadsOption,
   ...jsonOption,
 };
-type Options = z.output<z.ZodObject<typeof trainingOptions>> & { model: string };
+type Options = z.output<z.ZodObject<typeof trainingOptions>> & { model: string; data: string };
 
 /** Settings that may differ when a run goes on: how far it goes, and what doesn't change the numbers. */
 const kFree = ["checkpointEvery", "recompute", "steps", "threads", "validateEvery", "validation"];
 /** Settings that say how to call, not what to do. */
 const kUnrecorded = ["json", "out", "resume"];
 
-/** A resumed run has the settings it was started with. */
-export const earlierSettings: Command["earlier"] = async ({ resume, out }) => {
+/**
+ * A resumed run has the settings it was started with. With all that a first start needs, --resume may also be the first
+ * start: a script that is killed and called again need not know how far it came.
+ */
+export const earlierSettings: Command["earlier"] = async ({ resume, out, model, data, steps }) => {
   if (resume !== true || typeof out !== "string") return undefined;
   const record = await readRunRecord(path.resolve(out));
-  return record && { from: path.join(out, "run.json"), settings: record.settings };
+  if (record) return { from: path.join(out, "run.json"), settings: record.settings };
+  if (model !== undefined && data !== undefined && steps !== undefined) return undefined;
+  throw new UsageError(`--resume: there is no run in ${out} to go on with`);
 };
 
 /** What a trainer is given. */
 export interface Context {
   device: Device;
   tokenizer: Tokenizer;
+  /** Opens a corpus that is closed when the run ends, however it does. */
+  open(file: string): Promise<Corpus>;
   /** Options that all trainers take. */
   loop: Omit<TrainOptions, "model">;
 }
@@ -73,10 +92,37 @@ export async function train(
   options: Options,
   begin: (context: Context) => Promise<Run>,
 ): Promise<void> {
-  const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
+  if (options.validateEvery !== undefined && options.validation === undefined)
+    throw new UsageError(`${name}: --validate-every is given without --validation, the file to measure on`);
+  const { out } = options;
   await checkRunFolder(name, out, options);
+  const unlock = await lockRunFolder(name, out);
+  const corpora: Corpus[] = [];
+  const open = async (file: string, tokenizer: Tokenizer): Promise<Corpus> => {
+    const corpus = await openCorpus(file, tokenizer);
+    corpora.push(corpus);
+    return corpus;
+  };
+  try {
+    await trainIn(name, options, (context) =>
+      begin({ ...context, open: (file) => open(file, context.tokenizer) }),
+    );
+  } finally {
+    for (const corpus of corpora) await corpus.close?.();
+    await unlock();
+  }
+}
+
+/** The run in a folder that is this process's own. */
+async function trainIn(
+  name: string,
+  options: Options,
+  begin: (context: Omit<Context, "open">) => Promise<Run>,
+): Promise<void> {
+  const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
   const optimizer = optimizerFrom(options);
   const tokenizer = await loadTokenizer(options.model);
+  const dataSha256 = await sha256OfFiles(filesOf(options.data));
   using device = await openDevice(options.threads);
   const interrupt = onInterrupt("Stopping after this step. Once more to stop at once.");
   const { signal } = interrupt;
@@ -84,7 +130,11 @@ export async function train(
   const loop = { optimizer, steps, seed, accumulationSteps, checkpoint, signal };
   const run = await begin({ device, tokenizer, loop });
   const settings = Object.fromEntries(Object.entries(options).filter(([key]) => !kUnrecorded.includes(key)));
-  const folder = await openRunFolder(out, { command: name, settings, versions: versions() }, kFree);
+  const folder = await openRunFolder(
+    out,
+    { command: name, settings, versions: versions(), dataSha256 },
+    kFree,
+  );
   const progress = showProgress(steps, options.json);
   let ended = 0;
   try {
@@ -108,11 +158,17 @@ export async function train(
   if (!options.json) process.stdout.write(`saved in ${out}\n`);
 }
 
+/** A token file's documents are told apart by its index. */
+const filesOf = (data: string): string[] => (data.endsWith(".ds") ? [data, `${data}.index`] : [data]);
+
 /** The trainers' option for `--validation`, whose batches `read` makes. */
 export async function validationOf(
   { validation: file, validateEvery, steps }: Options,
   read: (file: string) => Promise<TokenBatch[]>,
 ): Promise<Pick<TrainOptions, "validation">> {
   if (file === undefined) return {};
-  return { validation: { every: validateEvery ?? steps, sets: { validation: await read(file) } } };
+  const batches = await read(file);
+  if (!batches.some((batch) => targetCount(batch) > 0))
+    throw new ConfigError(`--validation ${file}: it holds no token to predict`, "validation");
+  return { validation: { every: validateEvery ?? steps, sets: { validation: batches } } };
 }

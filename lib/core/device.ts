@@ -297,3 +297,16 @@ export function owned(tensor: Tensor, label: string): Tensor {
   tensor.label = label;
   return keep(tensor);
 }
+
+/** Throws ConfigError unless the options have an open device: a name in its place is the usual slip. */
+export function requireDevice(where: string, options: { device: Device } | undefined): void {
+  const given: unknown = options?.device;
+  if (given instanceof Device) return;
+  const what =
+    typeof given === "string" ? JSON.stringify(given) : given === undefined ? "missing" : "no device";
+  const name = typeof given === "string" ? given : "cpu";
+  throw new ConfigError(
+    `${where}: device is ${what}, an open one was needed: { device: await device("${name}") }`,
+    "device",
+  );
+}

@@ -70,15 +70,29 @@ export function packedBatches(corpus: Corpus, options: PackedOptions): BatchSour
   };
 }
 
-/** All of a corpus in its own order, once, for validation; the last batch is what remains. */
+/**
+ * All of a corpus in its own order, once, for validation. Documents are cut after maxLength tokens and nowhere else, so that
+ * batchTokens doesn't decide what the model sees: a batch is closed when the next piece doesn't fit, and a piece that is
+ * longer than batchTokens gets a batch of its own.
+ */
 export async function sequentialBatches(corpus: Corpus, options: SequentialOptions): Promise<TokenBatch[]> {
   const { batchTokens, maxLength } = checked("sequentialBatches", options);
   const epoch = layOut(corpus);
   const total = epoch.starts[corpus.documents]!;
   const batches: TokenBatch[] = [];
-  for (let at = 0; at < total; at += batchTokens) {
-    batches.push(await assemble(corpus, piecesOf(epoch, at, Math.min(total, at + batchTokens), maxLength)));
+  let pieces: Piece[] = [];
+  let tokens = 0;
+  for (const piece of piecesOf(epoch, 0, total, maxLength)) {
+    const length = piece.to - piece.from;
+    if (tokens > 0 && tokens + length > batchTokens) {
+      batches.push(await assemble(corpus, pieces));
+      pieces = [];
+      tokens = 0;
+    }
+    pieces.push(piece);
+    tokens += length;
   }
+  if (tokens > 0) batches.push(await assemble(corpus, pieces));
   return batches;
 }
 

@@ -3,6 +3,7 @@ import { FormatError } from "../core/errors.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { readAt } from "../io/read_at.ts";
 import { readTextIfThere } from "../io/read_text.ts";
+import { systemReason } from "../io/system_error.ts";
 import type { Corpus } from "./corpus.ts";
 
 /** What `<name>.ds.json` says about a token file. */
@@ -65,8 +66,8 @@ export class TokenFile implements Corpus {
  * says otherwise.
  */
 export async function openTokenFile(file: string): Promise<TokenFile> {
-  const handle = await open(file, "r").catch((error: Error) => {
-    throw new FormatError(`${file}: can't be read (${error.message}).`, file);
+  const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
+    throw new FormatError(`${file}: ${systemReason(error)}`, file);
   });
   try {
     const ends = await readIndex(`${file}.index`);

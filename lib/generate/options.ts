@@ -64,6 +64,7 @@ export function growthOf(
   prompts: readonly (readonly number[])[],
   maxNewTokens: number,
 ): number[] {
+  model.requireLive(where);
   const { maxPositionEmbeddings } = model.config;
   return prompts.map((prompt, i) => {
     if (prompt.length === 0)

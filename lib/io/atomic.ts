@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
+import { withPath } from "./system_error.ts";
 
 let serial = 0;
 
@@ -27,8 +28,8 @@ export async function writeFileAtomically(
     }
     await rename(temporary, file);
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw withPath(error, file);
   }
   await syncFolder(path.dirname(file));
 }
@@ -68,8 +69,8 @@ export async function writeFolderAtomically(
       await syncFolder(target);
     }
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw withPath(error, target);
   }
   await syncFolder(path.dirname(target));
 }

@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
 import path from "node:path";
 import { FormatError } from "../core/errors.ts";
 import { readLines } from "./lines.ts";
+import { withPath } from "./system_error.ts";
 
 /** One line of a JSONL file; `line` counts from 1, empty lines included. */
 export interface JsonLine {
@@ -39,7 +40,13 @@ export function openJsonlWriter(file: string): JsonlWriter {
   mkdirSync(path.dirname(file), { recursive: true });
   const descriptor = openSync(file, "a");
   return {
-    append: (value) => void writeSync(descriptor, `${JSON.stringify(value)}\n`),
+    append: (value) => {
+      try {
+        writeSync(descriptor, `${JSON.stringify(value)}\n`);
+      } catch (error) {
+        throw withPath(error, file);
+      }
+    },
     close: () => closeSync(descriptor),
   };
 }

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { FormatError } from "../core/errors.ts";
+import { systemReason } from "./system_error.ts";
 
 /** One line of a text file, without its line feed; `line` counts from 1. */
 export interface TextLine {
@@ -51,7 +52,8 @@ async function* splitLines(file: string, line: () => number): AsyncGenerator<Uin
     }
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
-    if (!code.startsWith("Z_")) throw new FormatError(`${file}: can't be read (${message}).`, file);
+    if (!code.startsWith("Z_"))
+      throw new FormatError(`${file}: ${systemReason(error as NodeJS.ErrnoException)}`, file);
     throw new FormatError(`${file}:${line()}: the gzip data is damaged (${message}).`, file, line());
   } finally {
     source.destroy();

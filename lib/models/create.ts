@@ -1,4 +1,4 @@
-import type { Device } from "../core/device.ts";
+import { type Device, requireDevice } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
 import { ConfigError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
@@ -16,7 +16,8 @@ export function createModel(
   config: Readonly<Record<string, unknown>>,
   options: { device: Device; seed?: number; dtype?: DType },
 ): Model {
-  refuseUnknown("createModel", options, ["device", "seed", "dtype"]);
+  refuseUnknown("createModel", options ?? {}, ["device", "seed", "dtype"]);
+  requireDevice("createModel", options);
   const { device, seed = 0, dtype = "f32" } = options;
   if (dtype !== "f32" && dtype !== "bf16")
     throw new ConfigError(`createModel: dtype "${dtype}", f32 or bf16 was needed`, "dtype");

@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import type { Device } from "../core/device.ts";
+import { type Device, requireDevice } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
 import { ConfigError, FormatError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
 import { type CheckpointFiles, openTensors } from "../io/checkpoint_files.ts";
 import { isObject, parseJson } from "../io/json.ts";
 import { readTextIfThere } from "../io/read_text.ts";
+import { systemReason } from "../io/system_error.ts";
 import { parseModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
 import type { Model } from "./model.ts";
@@ -25,7 +26,8 @@ const sources: Readonly<Record<string, "f32" | "bf16" | "f16">> = { F32: "f32", 
  * config says, ConfigError for a model type or feature this build doesn't have.
  */
 export async function loadModel(dir: string, options: LoadOptions): Promise<Model> {
-  refuseUnknown("loadModel", options, ["device", "dtype"]);
+  refuseUnknown("loadModel", options ?? {}, ["device", "dtype"]);
+  requireDevice("loadModel", options);
   const { device, dtype = "f32" } = options;
   if (dtype !== "f32" && dtype !== "bf16")
     throw new ConfigError(`loadModel: dtype "${dtype}", f32 or bf16 was needed`, "dtype");
@@ -58,7 +60,7 @@ async function readText(file: string): Promise<string> {
     return await readFile(file, "utf8");
   } catch (error) {
     throw new FormatError(
-      `loadModel: ${file} can't be read (${(error as Error).message}), a Hugging Face model folder was needed`,
+      `loadModel: ${file} can't be read (${systemReason(error as NodeJS.ErrnoException)}), a Hugging Face model folder was needed`,
       file,
     );
   }

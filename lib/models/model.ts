@@ -1,7 +1,7 @@
 // T tokens, D hidden, V vocabulary, B documents
 import type { Device } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, DisposedError } from "../core/errors.ts";
 import { scope } from "../core/scope.ts";
 import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -58,6 +58,7 @@ export class Model {
   origin: ModelOrigin | undefined;
   /** The attached adapter, if any: one at a time. */
   adapter: { readonly isMerged: boolean; dispose(): void } | undefined;
+  private disposed = false;
 
   /** @internal Use `loadModel` or `createModel`. */
   constructor(
@@ -79,8 +80,15 @@ export class Model {
     return this.paramSet.params;
   }
 
+  /** @internal Throws DisposedError if the model was disposed. */
+  requireLive(where: string): void {
+    if (this.disposed)
+      throw new DisposedError(`${where}: the model was disposed, a live one was needed`, "model");
+  }
+
   /** Copies a batch to the device. Throws ConfigError for a token id outside of the vocabulary. */
   upload(batch: TokenBatch): ModelInput & { targets: Tensor } {
+    this.requireLive("model");
     const { vocabSize } = this.config;
     checkIds("token", batch.tokens, vocabSize, false);
     checkIds("target", batch.targets, vocabSize, true);
@@ -138,6 +146,7 @@ export class Model {
 
   /** Gives all memory back, an attached adapter's included. */
   dispose(): void {
+    this.disposed = true;
     this.adapter?.dispose();
     this.paramSet.dispose();
     this.parts.invFreq.dispose();

@@ -27,6 +27,7 @@ export interface Example {
 }
 
 const kinds = ["text", "messages", "completion"];
+const roles = ["system", "user", "assistant", "tool"];
 
 /**
  * The example that a row makes; undefined if its completion can't be told from its prompt. `refuse` throws for what is no row.
@@ -48,9 +49,11 @@ export async function encodeRow(
     const before = found[0] === "messages" ? [] : messagesOf(prompt, "prompt", refuse);
     const key = found[0]!;
     const messages = [...before, ...messagesOf(row[key], key, refuse)];
+    if (assistantOnly && !messages.some(({ role }) => role === "assistant"))
+      return refuse("has no turn of the assistant, which assistantOnly (--assistant-only) learns from");
     return conversation(options, before, messages, toolsOf(row, refuse));
   }
-  if (assistantOnly) return refuse("has no messages, which assistantOnly learns from");
+  if (assistantOnly) return refuse("has no messages, which assistantOnly (--assistant-only) learns from");
   if (found[0] === "text") {
     const [plain] = await encodeTexts(tokenizer, [stringOf(text, "text", refuse)]);
     const ids = withEos(tokenizer, plain!);
@@ -94,8 +97,15 @@ function messagesOf(value: unknown, key: string, refuse: (what: string) => never
   if (!Array.isArray(value) || value.length === 0)
     return refuse(`${key} is ${shown(value)}, a list of messages was needed`);
   for (const [i, message] of value.entries()) {
-    if (isObject(message) && typeof message.role === "string") continue;
-    return refuse(`${key}[${i}] is ${shown(message)}, a message with a role was needed`);
+    const where = `${key}[${i}]`;
+    if (!isObject(message) || typeof message.role !== "string")
+      return refuse(`${where} is ${shown(message)}, a message with a role was needed`);
+    const { role, content } = message;
+    if (!roles.includes(role))
+      return refuse(`${where}.role is ${shown(role)}, one of ${roles.join(", ")} was needed`);
+    const calls = role === "assistant" && Array.isArray(message.tool_calls) && message.tool_calls.length > 0;
+    if (typeof content === "string" || (calls && (content ?? null) === null)) continue;
+    return refuse(`${where}.content is ${shown(content)}, a string was needed`);
   }
   return value as ChatMessage[];
 }

@@ -1,6 +1,7 @@
 import path from "node:path";
 import { Tokenizer as NativeTokenizer } from "tokenizers";
 import { FormatError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
 import { type ChatMessage, type ChatTemplateOptions, ChatTemplates } from "./chat_template.ts";
 import { Encoder } from "./encoder_thread.ts";
 import { streamTokens, type TokenStream } from "./token_stream.ts";
@@ -116,6 +117,7 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     { tokenize = true, ...options }: ChatTemplateOptions & { tokenize?: boolean } = {},
   ): string | number[] {
+    refuseUnknown("applyChatTemplate", options, ["addGenerationPrompt", "tools", "documents", "tokenize"]);
     const text = this.chatTemplates.render(messages, options);
     return tokenize ? this.encode(text, { addSpecialTokens: false }) : text;
   }

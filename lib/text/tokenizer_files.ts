@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { FormatError } from "../core/errors.ts";
 import { isObject, parseJson } from "../io/json.ts";
@@ -31,6 +32,11 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   const file = path.join(dir, "tokenizer.json");
   const tokenizer = await readTextIfThere(file);
   if (tokenizer === undefined) {
+    const found = await stat(dir).catch(() => undefined);
+    if (!found?.isDirectory()) {
+      const what = found ? `${dir} is a file` : `there is no folder ${dir}`;
+      throw new FormatError(`loadTokenizer: ${what}, a folder with a tokenizer.json was needed.`, file);
+    }
     const other = (await readTextIfThere(path.join(dir, "tokenizer.model"))) !== undefined;
     const hint = other
       ? " Its tokenizer.model (SentencePiece) is not read: convert it with transformers first."

@@ -1,4 +1,4 @@
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, MixwrightError } from "../core/errors.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -6,7 +6,10 @@ import type { Model } from "../models/model.ts";
 import { type TokenBatch, targetCount } from "../text/token_batch.ts";
 import { lossParts } from "./loss.ts";
 
-/** Mean cross-entropy (nats) over all targets of `batches`. */
+/**
+ * Mean cross-entropy (nats) over all targets of `batches`. Throws ConfigError if there are none, MixwrightError if the
+ * result is no finite number.
+ */
 export async function evaluateLoss(model: Model, batches: readonly TokenBatch[]): Promise<number> {
   let sum = 0;
   let targets = 0;
@@ -17,7 +20,13 @@ export async function evaluateLoss(model: Model, batches: readonly TokenBatch[])
     sum += (await disposed(mean)) * n;
     targets += n;
   }
-  return sum / targets;
+  if (targets === 0)
+    throw new ConfigError("evaluateLoss: no token to predict, at least one was needed", "batches");
+  const loss = sum / targets;
+  if (Number.isFinite(loss)) return loss;
+  throw new MixwrightError(
+    `evaluateLoss: the loss of ${targets} tokens is ${loss}, a finite number was needed. The model's weights may be damaged`,
+  );
 }
 
 /** How well a model predicts a text. */

@@ -7,12 +7,15 @@ import { type JsonlWriter, openJsonlWriter } from "../io/jsonl.ts";
 import { readTextIfThere } from "../io/read_text.ts";
 import { checkpointSteps } from "./checkpoint.ts";
 import type { StepMetrics } from "./metrics.ts";
+import { kLockName } from "./run_lock.ts";
 
 /** What a run is: written to run.json. */
 export interface RunRecord {
   command: string;
   settings: Readonly<Record<string, unknown>>;
   versions: Readonly<Record<string, string>>;
+  /** Hash of the bytes of `settings.data`. */
+  dataSha256: string;
 }
 
 /** An open folder of a run: `run.json`, `metrics.jsonl`, `checkpoints/`, and in the end what was trained. */
@@ -23,6 +26,9 @@ export interface RunFolder {
   log(metrics: StepMetrics): void;
   close(): void;
 }
+
+/** Of a run that has not taken a step. */
+const kBefore = ["run.json", kLockName];
 
 const recordFile = (dir: string): string => path.join(dir, "run.json");
 const checkpointsIn = (dir: string): string => path.join(dir, "checkpoints");
@@ -50,7 +56,7 @@ export async function checkRunFolder(
   { resume, steps }: { resume: boolean; steps: number },
 ): Promise<void> {
   const names = await namesIn(dir);
-  if (names.every((name) => name === "run.json")) return;
+  if (names.every((name) => kBefore.includes(name))) return;
   if (!names.includes("run.json")) return requireFreshFolder(command, dir);
   if (!resume) {
     throw new ConfigError(
@@ -81,7 +87,7 @@ export async function openRunFolder(
   const metricsFile = path.join(dir, "metrics.jsonl");
   const step = await newestStep(dir);
   if (before) {
-    if ((await namesIn(dir)).length > 1) checkSame(dir, before, record, free);
+    if (!(await namesIn(dir)).every((name) => kBefore.includes(name))) checkSame(dir, before, record, free);
     await cutMetrics(metricsFile, step);
   }
   await writeFileAtomically(recordFile(dir), async (handle) => {
@@ -112,6 +118,13 @@ function checkSame(dir: string, before: RunRecord, now: RunRecord, free: readonl
     throw new ConfigError(
       `${now.command}: ${key} is ${is}, the run in ${dir} was started with ${was}. Take another folder`,
       key,
+    );
+  }
+  if (before.dataSha256 !== undefined && before.dataSha256 !== now.dataSha256) {
+    throw new ConfigError(
+      `${now.command}: the content of ${now.settings.data} is not what it was when the run in ${dir} was started. ` +
+        "Bring it back, or take another folder",
+      "data",
     );
   }
 }

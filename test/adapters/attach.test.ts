@@ -3,7 +3,7 @@ import type { Adapter } from "../../lib/adapters/adapter.ts";
 import { type AttachOptions, attachDora, attachLora } from "../../lib/adapters/attach.ts";
 import { loadAdapter, saveAdapter } from "../../lib/adapters/peft_format.ts";
 import { type Device, device } from "../../lib/core/device.ts";
-import { ConfigError } from "../../lib/core/errors.ts";
+import { ConfigError, DisposedError } from "../../lib/core/errors.ts";
 import { withRandomStreams } from "../../lib/core/random.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import type { Model } from "../../lib/models/model.ts";
@@ -290,6 +290,8 @@ test("on and off, one at a time, dispose", async () => {
     expect(() => attachLora(on)).toThrow("the model has one attached; dispose() it first");
     adapter.dispose();
     adapter.dispose();
+    for (const call of [adapter.on, adapter.off, () => adapter.unmerge()])
+      expect(call).toThrow(DisposedError);
     expect(await logitsOf(on)).toEqual(before);
     await dev.ready();
     expect(dev.stats()).toMatchObject({ live, bytes });

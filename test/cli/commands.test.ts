@@ -199,6 +199,11 @@ describe("sft", () => {
       adapter: "none",
       completionOnly: false,
     });
+    const config = path.join(dir, "run.yaml");
+    writeFileSync(config, "adapter: lora\ntargets: q_proj\n");
+    const one = path.join(dir, "one");
+    await works([...args, "--config", config, "--out", one]);
+    expect(await json(["info", one])).toMatchObject({ targets: ["q_proj"] });
     writeFileSync(path.join(dir, "bad.jsonl"), '{"text":1}\n');
     const bad = await mixwright([
       ...args,

@@ -71,6 +71,9 @@ describe("config file", () => {
 
   const refused: [why: string, yaml: string, message: RegExp][] = [
     ["an unknown key", "batch-token: 64", /unknown key "batch-token", is it batch-tokens\?/],
+    ["a word of others", "learning-rate: 1", /unknown key "learning-rate", is it lr\?/],
+    ["a slip in a word of others", "lerning-rate: 1", /unknown key "lerning-rate", is it lr\?/],
+    ["a key like no other", "xylophone: 1", /unknown key "xylophone"\. Known are model/],
     ["a wrong type", 'batchTokens: "64"', /run.yaml: batch-tokens is "64", a whole number was needed/],
     ["a number for a text", "model: 3", /run.yaml: model is 3, a text was needed/],
     ["a key that stands twice", "batch-tokens: 1\nbatchTokens: 2", /batch-tokens stands twice/],

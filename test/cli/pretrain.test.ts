@@ -191,7 +191,7 @@ describe("a run's folder", () => {
     expect(stderr).toMatch(/holds 1 files already \(data.jsonl\), an empty folder or none was needed/);
     expect(code).toBe(1);
     const missing = await mixwright([...args("out"), "--data", path.join(dir, "none.jsonl")]);
-    expect(missing.stderr).toMatch(/^mixwright: .*none.jsonl: can't be read \(ENOENT.*\)\.\n$/);
+    expect(missing.stderr).toMatch(/^mixwright: \S+none.jsonl: there is no such file or folder\n$/);
     expect(missing.code).toBe(1);
     await works(args("out"));
   });

@@ -1,13 +1,18 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { attachLora } from "../../lib/adapters/attach.ts";
 import { type Device, device } from "../../lib/core/device.ts";
-import { ConfigError } from "../../lib/core/errors.ts";
+import { ConfigError, DisposedError, MixwrightError } from "../../lib/core/errors.ts";
+import { generate } from "../../lib/generate/generate.ts";
 import { createModel } from "../../lib/models/create.ts";
 import { loadModel } from "../../lib/models/load.ts";
 import type { Model } from "../../lib/models/model.ts";
 import { saveModel } from "../../lib/models/save.ts";
 import { type UpcycleOptions, upcycle } from "../../lib/models/upcycle.ts";
+import { packBatch } from "../../lib/text/token_batch.ts";
+import type { Tokenizer } from "../../lib/text/tokenizer.ts";
+import { evaluateLoss, evaluateText } from "../../lib/train/evaluate.ts";
 import { hfTiny } from "../support/fixture.ts";
 import { oracleFolders } from "../support/golden.ts";
 import { contentOf, createdFolder, logitsOf, paramsOf, readObject, tiny } from "../support/model_folder.ts";
@@ -23,6 +28,51 @@ beforeAll(async () => {
 afterAll(() => {
   expect(dev.stats().live).toBe(0);
   dev.close();
+});
+
+test("an open device is asked for, whatever stands in its place", async () => {
+  const given: [options: unknown, message: string][] = [
+    [undefined, 'device is missing, an open one was needed: { device: await device("cpu") }'],
+    [{}, "device is missing"],
+    [{ device: "auto" }, 'device is "auto", an open one was needed: { device: await device("auto") }'],
+    [{ device: device("cpu") }, "device is no device"],
+  ];
+  for (const [options, message] of given) {
+    expect(() => createModel(tiny, options as { device: Device })).toThrow(`createModel: ${message}`);
+    const loading = loadModel(llamaDir, options as { device: Device });
+    await expect(loading).rejects.toThrow(ConfigError);
+    await expect(loading).rejects.toThrow(`loadModel: ${message}`);
+  }
+});
+
+test("a disposed model says so", () => {
+  const model = createModel(tiny, { device: dev });
+  model.dispose();
+  const batch = packBatch([[1, 2, 3]]);
+  const tok = {} as Tokenizer;
+  for (const use of [
+    () => model.logits(batch),
+    () => model.routing(batch),
+    () => attachLora(model),
+    () => generate(model, tok, { tokens: [1] }),
+  ]) {
+    expect(use).toThrow(DisposedError);
+    expect(use).toThrow("the model was disposed, a live one was needed");
+  }
+});
+
+test("a loss that is none is an error", async () => {
+  using model = createModel(tiny, { device: dev });
+  await expect(evaluateLoss(model, [])).rejects.toThrow(ConfigError);
+  await expect(evaluateLoss(model, [packBatch([[1]])])).rejects.toThrow("no token to predict");
+  model.params["model.norm.weight"]!.write(new Float32Array(16).fill(Number.NaN));
+  for (const measured of [
+    evaluateLoss(model, [packBatch([[1, 2]])]),
+    evaluateText(model, [packBatch([[1, 2]])], 3),
+  ]) {
+    await expect(measured).rejects.toThrow(MixwrightError);
+    await expect(measured).rejects.toThrow("the loss of 1 tokens is NaN, a finite number was needed");
+  }
 });
 
 describe("createModel", () => {

@@ -49,7 +49,6 @@ test("what is learned of each kind of row", async () => {
   const both = { assistantOnly: true, completionOnly: false };
   const earlier = { prompt: [assistant, user], completion: [user] };
   expect(await one(earlier, both)).toContain("[No.<|eot_id|>]");
-  expect(await one({ messages: [user] }, { assistantOnly: true })).toBe("nothing to learn");
 });
 
 test("tools reach the template; fields of no meaning here are passed over", async () => {
@@ -110,6 +109,14 @@ test.each<[unknown, string]>([
   [{ prompt: [user], completion: "x" }, 'completion is "x", a list of messages was needed'],
   [{ messages: [] }, "messages is [], a list of messages was needed"],
   [{ messages: [user, "x"] }, 'messages[1] is "x", a message with a role was needed'],
+  [
+    { messages: [user, { role: "asistant", content: "No." }] },
+    'messages[1].role is "asistant", one of system, user, assistant, tool was needed',
+  ],
+  [{ messages: [{ role: "user", content: 7 }] }, "messages[0].content is 7, a string was needed"],
+  [{ messages: [{ role: "user", content: [{ type: "text", text: "x" }] }] }, "messages[0].content is [{"],
+  [{ messages: [user, { role: "assistant" }] }, "messages[1].content is undefined, a string was needed"],
+  [{ messages: [{ role: "tool", tool_calls: [{}] }] }, "messages[0].content is undefined, a string was"],
   [{ messages: [user], tools: "x" }, 'tools is "x", a list was needed'],
 ])("a row %j is refused with its line", async (row, message) => {
   const file = path.join(tempDir(), "rows.jsonl");
@@ -123,6 +130,13 @@ test.each<[unknown, string]>([
   await expect(inMemory).rejects.toThrow(`row 2: ${message}`);
 });
 
+test("a turn of the assistant may be tool calls alone", async () => {
+  const calls = { role: "assistant", content: null, tool_calls: [{ function: { name: "f" } }] };
+  const template = "{% for m in messages %}{{ m.role }}{{ m.tool_calls is defined }} {% endfor %}";
+  const messages = [user, calls, { role: "tool", content: "7" }];
+  expect(await one({ messages }, { template })).toContain("userfalse assistanttrue toolfalse");
+});
+
 test("messages that the template refuses are named with their line", async () => {
   const template = "{{ raise_exception('roles must alternate') }}";
   await expect(one({ messages: [user] }, { template })).rejects.toThrow(
@@ -132,8 +146,12 @@ test("messages that the template refuses are named with their line", async () =>
 
 test("assistantOnly needs conversations", async () => {
   await expect(one({ text: "x" }, { assistantOnly: true })).rejects.toThrow(
-    "row 1: has no messages, which assistantOnly learns from",
+    "row 1: has no messages, which assistantOnly (--assistant-only) learns from",
   );
+  await expect(one({ messages: [user] }, { assistantOnly: true })).rejects.toThrow(
+    "row 1: has no turn of the assistant, which assistantOnly (--assistant-only) learns from",
+  );
+  expect(await one({ messages: [user] })).toContain("Rain?");
 });
 
 /** Examples of those lengths; the id tells which. */

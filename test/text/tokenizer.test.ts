@@ -156,6 +156,14 @@ describe("chat templates", () => {
     expect(tok.decode(ids, { skipSpecialTokens: false })).toBe(text);
   });
 
+  test("an unknown option is refused with the one that was meant", async () => {
+    const tok = await chatTokenizer();
+    const slip = { add_generation_prompt: true } as object;
+    expect(() => tok.applyChatTemplate(messages, slip)).toThrow(
+      'applyChatTemplate: unknown option "add_generation_prompt", is it addGenerationPrompt?',
+    );
+  });
+
   test("named templates: tool_use where there are tools; a file wins over the config's default", async () => {
     const named = [
       { name: "default", template: "plain {{ tools is none }}" },
