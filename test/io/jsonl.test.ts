@@ -56,7 +56,7 @@ test("gzip data that is cut off or no gzip at all", async () => {
     expect(error.message).toContain("the gzip data is damaged");
   }
   await expect(readJsonl("/nowhere.jsonl.gz").next()).rejects.toThrow(
-    "/nowhere.jsonl.gz: can't be read (ENOENT",
+    "/nowhere.jsonl.gz: there is no such file or folder",
   );
 });
 
