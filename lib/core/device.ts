@@ -216,7 +216,9 @@ export class Device {
   /** @internal The same for a promise. */
   async wait<T>(promise: Promise<T>): Promise<T> {
     try {
-      return await promise;
+      const value = await promise;
+      await giveWay();
+      return value;
     } catch (error) {
       throw this.translate(error as NativeFailure);
     }
@@ -233,6 +235,20 @@ export class Device {
       step,
     );
   }
+}
+
+/** How long reads may follow each other before timers and sockets get their turn. */
+const kTurnMs = 2;
+let turnMs = 0;
+
+/**
+ * Reads that settle as fast as they are awaited would keep Node in one phase of its event loop, up to a thousand in a row:
+ * every few milliseconds one of them waits for the next round.
+ */
+async function giveWay(): Promise<void> {
+  if (performance.now() - turnMs < kTurnMs) return;
+  await new Promise((resolve) => setImmediate(resolve));
+  turnMs = performance.now();
 }
 
 function sourceOf(array: ArrayBufferView, wanted: DType | undefined): SourceDType {
