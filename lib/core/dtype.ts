@@ -9,8 +9,6 @@ export const dtypeCode: Record<SourceDType, number> = { f32: 0, bf16: 1, i32: 2,
 
 export const bytesOf: Record<SourceDType, number> = { f32: 4, bf16: 2, i32: 4, f16: 2 };
 
-export const isFloat = (dtype: DType): boolean => dtype !== "i32";
-
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 
 /** `[2, 3] f32`, as error messages name a tensor. */

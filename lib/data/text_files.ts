@@ -4,7 +4,7 @@ import { readJsonl } from "../io/jsonl.ts";
 import { readLines } from "../io/lines.ts";
 
 /** A line that is only this separates the documents of a .txt file. */
-export const kDocumentSeparator = "<|endoftext|>";
+const kDocumentSeparator = "<|endoftext|>";
 
 /**
  * The documents of a text file, one at a time:

@@ -130,9 +130,7 @@ export class Model {
   /** The head's product: hidden [T, D] → logits [T, V] f32. */
   headLogits(hidden: Tensor): Tensor {
     const { head } = this.parts;
-    return this.device.at("lm_head", () =>
-      head.adapter ? head.forward(hidden) : head.product(hidden, undefined, head.bias, "f32"),
-    );
+    return this.device.at("lm_head", () => head.product(hidden, undefined, head.bias, "f32"));
   }
 
   /** Which experts each token chose, best first, and their weights: per sparse layer. Belongs to the caller. */

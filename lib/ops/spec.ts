@@ -30,7 +30,7 @@ export interface ParsedOperand {
 }
 
 /** Parses `[...T, D] float?`. */
-export function parseOperand(text: string): ParsedOperand {
+function parseOperand(text: string): ParsedOperand {
   const match = /^\[(.*)\] (float|f32|bf16|i32)(\?)?$/.exec(text);
   if (!match) throw new TypeError(`spec: "${text}", needed "[axes] dtype"`);
   const axes = match[1] === "" ? [] : match[1]!.split(",").map((axis) => axis.trim());
