@@ -7,6 +7,7 @@
       "native/core/checks.cc",
       "native/core/pool.cc",
       "native/core/stream.cc",
+      "native/cpu/caches.cc",
       "native/cpu/exec.cc",
       "native/ops/isa.cc"
     ],
