@@ -11,8 +11,10 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { device } from "../../lib/core/device.ts";
+import { adapterCases } from "./adapter_cases.ts";
 import { type Result, runCase } from "./duel.ts";
 import { type Figure, figures } from "./figures.ts";
+import { moeCases } from "./moe_cases.ts";
 import { opCases } from "./op_cases.ts";
 import { heldTo, type Peer } from "./peer.ts";
 import type { PeerCase } from "./peer_case.ts";
@@ -67,7 +69,8 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
   say(head);
   const arena = { peers, folder, isa: options.isa };
   const results: Result[] = [];
-  for (const [figure, cases] of byFigure([...opCases, ...stepCases(folder)].filter(chosen))) {
+  const all: readonly PeerCase[] = [...opCases, ...moeCases, ...adapterCases, ...stepCases(folder)];
+  for (const [figure, cases] of byFigure(all.filter(chosen))) {
     if (options.json && figure === undefined && filters.length === 0) continue;
     const its: Result[] = [];
     for (const one of cases) {
