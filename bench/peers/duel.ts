@@ -2,10 +2,11 @@ import { writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { device } from "../../lib/core/device.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { type Sample, sample } from "../measure.ts";
 import { Operands } from "../workload.ts";
 import type { InputFile, Peer } from "./peer.ts";
-import type { Arena, Duel, DuelCase, PeerCase } from "./peer_case.ts";
+import type { Arena, DuelCase, PeerCase } from "./peer_case.ts";
 
 /** Without a value the sides disagreed, or a peer couldn't; `note` says what. */
 export interface Result {
@@ -66,7 +67,7 @@ async function duel(one: DuelCase, arena: Arena): Promise<Pick<Result, "value" |
   const work = await one.make(new Operands(dev, one.dtype));
   const wanted = Object.keys(work.peers);
   if (!arena.peers.some(({ name }) => wanted.includes(name))) return { note: `no ${wanted.join(", no ")}` };
-  const inputs = await filesOf(work, arena.folder);
+  const inputs = await filesOf(work.inputs, arena.folder);
   const expected = await work.check();
   const entrants: Entrant[] = [];
   const notes: string[] = [];
@@ -144,7 +145,11 @@ function standing(samples: readonly Sample[]): Standing {
   return { seconds: seconds[seconds.length >> 1]!, processors: sum("cpuSeconds") / sum("seconds") };
 }
 
-async function filesOf({ inputs }: Duel, folder: string): Promise<Record<string, InputFile>> {
+/** Writes tensors for the peers to read. */
+export async function filesOf(
+  inputs: Readonly<Record<string, Tensor>>,
+  folder: string,
+): Promise<Record<string, InputFile>> {
   const files: Record<string, InputFile> = {};
   for (const [name, tensor] of Object.entries(inputs)) {
     const file = path.join(folder, name);

@@ -1,14 +1,11 @@
-// T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden, V vocabulary
-import { Random } from "../../lib/core/random.ts";
+// T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden
 import { run } from "../../lib/core/run.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import { attention } from "../../lib/ops/attention.ts";
 import { groupedMatmul } from "../../lib/ops/grouped_matmul.ts";
 import { linear } from "../../lib/ops/linear.ts";
-import { tokenLogProb } from "../../lib/ops/linear_cross_entropy.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { routed } from "../routing.ts";
-import type { Operands } from "../workload.ts";
 import { type DuelCase, forwardDuel, inPython, sumOfSquares, trainingDuel } from "./peer_case.ts";
 
 interface Sizes {
@@ -102,44 +99,6 @@ const update = (kind: "fused" | "foreach"): DuelCase => ({
 });
 const [count, rows, columns] = [48, 1024, 1024];
 
-/** The mean loss of T tokens. */
-export const head = { T: 2048, D: 512, V: 32000 };
-
-export function headOperands(o: Operands) {
-  const { T, D, V } = head;
-  const random = new Random(5);
-  const x = o.normal([T, D]);
-  const weight = o.normal([V, D], { std: 0.02 });
-  const targets = o.ints(
-    Array.from({ length: T }, () => random.below(V)),
-    [T],
-  );
-  return { x, weight, targets };
-}
-
-const losses: DuelCase = {
-  figure: "C10.time",
-  title: `linear + cross-entropy, D ${head.D} V ${head.V} T ${head.T}, fwd+bwd`,
-  dtype: "f32",
-  make: (o) => {
-    const inputs = headOperands(o);
-    const { x, weight, targets } = inputs;
-    const slope = o.device.full([head.T], -1 / head.T);
-    const call = () => {
-      weight.version++; // as after an update
-      return tokenLogProb(x, weight, targets);
-    };
-    const peers = inPython("linear_cross_entropy", {
-      plain: { kind: "plain" },
-      linear_cross_entropy: { kind: "functional" },
-      "linear_cross_entropy, chunked": { kind: "functional_chunked" },
-      "128 rows at a time": { kind: "by_hand", chunk: 128 },
-      "512 rows at a time": { kind: "by_hand", chunk: 512 },
-    });
-    return trainingDuel(o, call, [[x], [weight]], { inputs, peers }, slope);
-  },
-};
-
 export const opCases: readonly DuelCase[] = [
   sgemm(1024, "f32"),
   sgemm(2048, "f32"),
@@ -149,7 +108,6 @@ export const opCases: readonly DuelCase[] = [
   grouped(many, true),
   update("fused"),
   update("foreach"),
-  losses,
   causal(4, 512),
   causal(1, 2048),
 ];

@@ -7,12 +7,15 @@ from peer_moe import grouped, loop, route, slices
 
 
 def loaded(how):
-    return transformers.AutoModelForCausalLM.from_pretrained(
+    model = transformers.AutoModelForCausalLM.from_pretrained(
         how["model"],
         dtype=getattr(torch, how["dtype"]),
         attn_implementation="sdpa",
         experts_implementation=how["experts"] if how["experts"] in ("eager", "grouped_mm") else "eager",
     )
+    for p in model.parameters():
+        p.data = p.data.clone()  # out of the file's pages
+    return model
 
 
 def by_hand(model, kind):

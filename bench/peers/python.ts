@@ -12,7 +12,7 @@ export class Python implements Peer {
   readonly #lines: AsyncIterator<string>;
 
   constructor(
-    interpreter: string,
+    readonly interpreter: string,
     readonly environment: Readonly<Record<string, string>> = {},
   ) {
     this.#child = spawn(interpreter, [path.join(import.meta.dirname, "peer.py")], {
@@ -43,6 +43,21 @@ export class Python implements Peer {
     options: object,
   ): Promise<number[]> {
     return (await this.ask<{ check: number[] }>({ make: id, case: work, inputs, options })).check;
+  }
+
+  /** A process like this one, fresh. */
+  another(): Python {
+    return new Python(this.interpreter, this.environment);
+  }
+
+  /** How many bytes so many calls of `work` take over what stands before the first. Only a fresh process can tell. */
+  async grow(
+    work: string,
+    inputs: Readonly<Record<string, InputFile>>,
+    options: object,
+    calls: number,
+  ): Promise<number> {
+    return (await this.ask<{ bytes: number }>({ grow: calls, case: work, inputs, options })).bytes;
   }
 
   time(id: string, threads: number, calls: number): Promise<Sample> {

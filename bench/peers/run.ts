@@ -14,6 +14,7 @@ import { device } from "../../lib/core/device.ts";
 import { adapterCases } from "./adapter_cases.ts";
 import { type Result, runCase } from "./duel.ts";
 import { type Figure, figures } from "./figures.ts";
+import { headCases } from "./head.ts";
 import { moeCases } from "./moe_cases.ts";
 import { opCases } from "./op_cases.ts";
 import { heldTo, type Peer } from "./peer.ts";
@@ -69,7 +70,13 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
   say(head);
   const arena = { peers, folder, isa: options.isa };
   const results: Result[] = [];
-  const all: readonly PeerCase[] = [...opCases, ...moeCases, ...adapterCases, ...stepCases(folder)];
+  const all: readonly PeerCase[] = [
+    ...opCases,
+    ...headCases,
+    ...moeCases,
+    ...adapterCases,
+    ...stepCases(folder),
+  ];
   for (const [figure, cases] of byFigure(all.filter(chosen))) {
     if (options.json && figure === undefined && filters.length === 0) continue;
     const its: Result[] = [];
