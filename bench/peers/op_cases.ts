@@ -9,7 +9,7 @@ import { linear } from "../../lib/ops/linear.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { routed } from "../routing.ts";
 import type { Operands } from "../workload.ts";
-import { forwardDuel, type PeerCase, sumOfSquares, trainingDuel } from "./peer_case.ts";
+import { type DuelCase, forwardDuel, inPython, sumOfSquares, trainingDuel } from "./peer_case.ts";
 
 interface Sizes {
   T: number;
@@ -23,20 +23,19 @@ const few: Sizes = { T: 2048, K: 2, E: 8, D: 512, F: 1024 };
 const many: Sizes = { T: 2048, K: 8, E: 64, D: 512, F: 128 };
 const named = ({ T, K, E, D, F }: Sizes): string => `T ${T} E ${E} K ${K}, ${D}→${F}`;
 
-const sgemm = (n: number, dtype: "f32" | "bf16"): PeerCase => ({
+const sgemm = (n: number, dtype: "f32" | "bf16"): DuelCase => ({
   title: `matmul ${n}`,
   dtype,
   make: (o) => {
     const inputs = { x: o.normal([n, n]), weight: o.normal([n, n]) };
     return forwardDuel(() => linear(inputs.x, inputs.weight), {
-      python: "matmul",
       inputs,
-      settings: { "torch.matmul": {} },
+      peers: inPython("matmul", { "torch.matmul": {} }),
     });
   },
 });
 
-const grouped = (sizes: Sizes, train: boolean): PeerCase => ({
+const grouped = (sizes: Sizes, train: boolean): DuelCase => ({
   title: `grouped GEMM, ${named(sizes)}, ${train ? "fwd+bwd" : "fwd"}`,
   dtype: "f32",
   make: (o) => {
@@ -46,12 +45,12 @@ const grouped = (sizes: Sizes, train: boolean): PeerCase => ({
     const { offsets } = sortByExpert(o.ints(routed("zipf", E, T * K), [T, K]), E);
     const call = () => groupedMatmul(x, weight, { offsets });
     const settings = { loop: { kind: "loop" }, _grouped_mm: { kind: "grouped" } };
-    const rest = { python: "grouped", inputs: { x, weight, offsets }, settings };
+    const rest = { inputs: { x, weight, offsets }, peers: inPython("grouped", settings) };
     return train ? trainingDuel(o, call, [[x], [weight]], rest) : forwardDuel(call, rest);
   },
 });
 
-const moe = (sizes: Sizes, dtype: "f32" | "bf16"): PeerCase => ({
+const moe = (sizes: Sizes, dtype: "f32" | "bf16"): DuelCase => ({
   title: `MoE layer, ${named(sizes)}, fwd+bwd`,
   dtype,
   make: (o) => {
@@ -66,19 +65,18 @@ const moe = (sizes: Sizes, dtype: "f32" | "bf16"): PeerCase => ({
       () => block.forward(x).out,
       [[x], [router.weight], [gate.weight, up.weight], [down.weight]],
       {
-        python: "moe",
         inputs: { x, router: router.weight, gate: gate.weight, up: up.weight, down: down.weight },
-        settings: {
+        peers: inPython("moe", {
           eager: { topK: K, experts: "eager" },
           grouped_mm: { topK: K, experts: "grouped_mm" },
-        },
+        }),
       },
     );
   },
 });
 
 /** As in a model: with gradients to the input, the base frozen, DoRA's norm computed again each time. */
-const lowRank = (dora: boolean): PeerCase => ({
+const lowRank = (dora: boolean): DuelCase => ({
   title: `${dora ? "DoRA" : "LoRA"} linear, T 2048, 1024→1024, r 16, fwd+bwd`,
   dtype: "f32",
   make: (o: Operands) => {
@@ -95,14 +93,13 @@ const lowRank = (dora: boolean): PeerCase => ({
     };
     const leaves = [[x], [a], [b], ...(magnitude ? [[magnitude]] : [])];
     return trainingDuel(o, call, leaves, {
-      python: "low_rank",
       inputs: { x, weight: layer.weight, a, b, ...(magnitude && { magnitude }) },
-      settings: { peft: { dora } },
+      peers: inPython("low_rank", { peft: { dora } }),
     });
   },
 });
 
-const causal = (documents: number, length: number): PeerCase => ({
+const causal = (documents: number, length: number): DuelCase => ({
   title: `attention ${documents} × ${length}, H 8 G 4 hd 64, fwd+bwd`,
   dtype: "f32",
   make: (o) => {
@@ -114,14 +111,16 @@ const causal = (documents: number, length: number): PeerCase => ({
     );
     const shape = { documents, heads, kvHeads };
     return trainingDuel(o, () => attention(q, k, v, offsets, { heads, kvHeads }), [[q], [k], [v]], {
-      python: "attention",
       inputs: { q, k, v },
-      settings: { "SDPA, GQA": { ...shape, kind: "gqa" }, "SDPA, repeated KV": { ...shape, kind: "repeat" } },
+      peers: inPython("attention", {
+        "SDPA, GQA": { ...shape, kind: "gqa" },
+        "SDPA, repeated KV": { ...shape, kind: "repeat" },
+      }),
     });
   },
 });
 
-const update: PeerCase = {
+const update: DuelCase = {
   title: "AdamW, 24 tensors, 12.6 million parameters",
   dtype: "f32",
   make: (o) => {
@@ -152,9 +151,8 @@ const update: PeerCase = {
         ++done,
       );
     return {
-      python: "adamw",
       inputs: sources,
-      settings: { foreach: { kind: "foreach" }, fused: { kind: "fused" } },
+      peers: inPython("adamw", { foreach: { kind: "foreach" }, fused: { kind: "fused" } }),
       ours,
       check: async () => {
         for (let i = 0; i < 3; i++) ours();
@@ -164,7 +162,7 @@ const update: PeerCase = {
   },
 };
 
-export const opCases: readonly PeerCase[] = [
+export const opCases: readonly DuelCase[] = [
   sgemm(1024, "f32"),
   sgemm(2048, "f32"),
   sgemm(2048, "bf16"),

@@ -3,7 +3,7 @@ import { saveAdapter } from "../../lib/adapters/peft_format.ts";
 import type { DType } from "../../lib/core/dtype.ts";
 import { saveModel } from "../../lib/models/save.ts";
 import { modelOf, type Subject, subjects, trainingStep } from "../training_step.ts";
-import type { PeerCase } from "./peer_case.ts";
+import { type DuelCase, inPython } from "./peer_case.ts";
 
 /** LoRA on experts as peft has it: on the fused parameters, gate and up with an A in common. */
 const fusedLora = {
@@ -14,7 +14,7 @@ const fusedLora = {
 };
 
 /** Both sides start from the same files. The losses of the first steps must agree. */
-const whole = (subject: Subject, dtype: DType, folder: string, adapted: object = {}): PeerCase => ({
+const whole = (subject: Subject, dtype: DType, folder: string, adapted: object = {}): DuelCase => ({
   title: `step, ${subject.title}`,
   dtype,
   make: async (o) => {
@@ -36,14 +36,13 @@ const whole = (subject: Subject, dtype: DType, folder: string, adapted: object =
     };
     const documents = batch.offsets.length - 1;
     return {
-      python: "step",
       inputs: {
         tokens: o.ints(batch.tokens, [documents, batch.tokens.length / documents]),
       },
-      settings: {
+      peers: inPython("step", {
         eager: { ...common, experts: "eager" },
         grouped_mm: { ...common, experts: "grouped_mm" },
-      },
+      }),
       ours: () => void enqueue(),
       check: async () => {
         const losses: number[] = [];
@@ -54,7 +53,7 @@ const whole = (subject: Subject, dtype: DType, folder: string, adapted: object =
   },
 });
 
-export const stepCases = (folder: string): readonly PeerCase[] => [
+export const stepCases = (folder: string): readonly DuelCase[] => [
   whole(subjects.mixtral, "f32", folder),
   whole(subjects.mixtral, "bf16", folder),
   whole(subjects.olmoe, "f32", folder),
