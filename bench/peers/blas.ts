@@ -1,18 +1,12 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { Child } from "./child.ts";
+import type { InputFile } from "./peer.ts";
 
-/** A program of blas.cc, ready to start. */
-export interface BlasProgram {
-  name: string;
-  file: string;
-  env: Readonly<Record<string, string>>;
-}
-
-/** Products C = A·B, `count` of them end to end in the files `a` and `b` (f32, row by row), one after the other. */
+/** What blas.cc does: products C = A·B of the inputs `a` and `b`, which hold `count` matrices each, end to end. */
 export interface Products {
   m: number;
   n: number;
@@ -21,8 +15,6 @@ export interface Products {
   /** The operand lies in memory as its transpose. */
   transA: boolean;
   transB: boolean;
-  a: string;
-  b: string;
 }
 
 interface Library {
@@ -30,7 +22,7 @@ interface Library {
   define: string;
   library: string;
   header: string;
-  /** Debian's folders of the variants, the best first: beside the others' files, so that each program gets its own. */
+  /** Debian's folders of its variants, the best first. What lies outside of them is whatever the system chose. */
   folders: readonly string[];
   debian: string;
 }
@@ -62,79 +54,84 @@ const libraries: readonly Library[] = [
   },
 ];
 
-/** Both threads on processors of their own; what is freed is kept, on huge pages. */
+export const blasNames = libraries.map(({ name }) => name);
+
+/** Each thread on a processor of its own (or both may land on one); memory is kept and on huge pages. */
 const atItsBest = {
   OMP_PROC_BIND: "true",
   GLIBC_TUNABLES:
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184",
 };
 
-/** Architectures of BLIS 0.9, by number: it knows no names, and takes one for 0. */
-const blisArchitecture = { skx: "0", zen3: "6" };
+/** A program of blas.cc at work. */
+export class Blas extends Child {
+  constructor(name: string, program: string, environment: Readonly<Record<string, string>>) {
+    super(name, program, [], { ...atItsBest, ...environment });
+  }
 
-/** What holds the libraries to AVX2 on a processor that has more. */
-const avx2Only = {
-  OPENBLAS_CORETYPE: "Zen",
-  BLIS_ARCH_TYPE: blisArchitecture.zen3,
-  ONEDNN_MAX_CPU_ISA: "AVX2",
-};
+  override async versions(): Promise<Record<string, string>> {
+    const { version } = await this.ask<{ version: string }>({});
+    return { [this.name]: version.replace(`${this.name} `, "") };
+  }
+
+  override async make(
+    id: string,
+    _work: string,
+    { a, b }: Readonly<Record<string, InputFile>>,
+    products: object,
+  ): Promise<number[]> {
+    return (await this.ask<{ check: number[] }>({ make: id, ...products, a: a!.file, b: b!.file })).check;
+  }
+}
 
 const source = path.join(import.meta.dirname, "blas.cc");
 const cache = path.join(import.meta.dirname, "../../.cache/peers");
 const execute = promisify(execFile);
 
-/**
- * Builds the programs of the libraries that are installed, and says why of those that aren't. `isa` is our device's: the
- * libraries get the same.
- */
-export async function blasPrograms(isa: string): Promise<{ programs: BlasProgram[]; notes: string[] }> {
-  const programs: BlasProgram[] = [];
+/** Builds and starts the programs of the libraries that are installed, and says why of those that aren't. */
+export async function startBlas(
+  environment: Readonly<Record<string, string>>,
+): Promise<{ peers: Blas[]; notes: string[] }> {
+  const peers: Blas[] = [];
   const notes: string[] = [];
   const triplet = await execute("g++", ["-print-multiarch"]).then(
     ({ stdout }) => stdout.trim(),
     () => undefined,
   );
-  if (triplet === undefined) return { programs, notes: ["OpenBLAS, BLIS, oneDNN: skipped, no g++ here"] };
-  const env = { ...atItsBest, ...(isa !== "avx512" && avx2Only) };
+  if (triplet === undefined) return { peers, notes: [`${blasNames.join(", ")}: skipped, there is no g++`] };
   for (const library of libraries) {
     const { name, debian } = library;
     try {
-      const file = await build(library, triplet);
-      if (file === undefined) notes.push(`${name}: skipped, Debian's ${debian} is not installed`);
-      else programs.push({ name, file, env });
+      const program = await build(library, triplet);
+      if (program === undefined) notes.push(`${name}: skipped, Debian's ${debian} is not installed`);
+      else peers.push(new Blas(name, program, environment));
     } catch (error) {
       notes.push(`${name}: skipped, its program does not build: ${(error as Error).message}`);
     }
   }
-  // BLIS itself chooses AVX2 on some processors with AVX-512: whichever is faster counts
-  const blis = programs.find(({ name }) => name === "BLIS");
-  if (blis && isa === "avx512") {
-    programs.push({ ...blis, name: "BLIS skx", env: { ...env, BLIS_ARCH_TYPE: blisArchitecture.skx } });
-  }
-  return { programs, notes };
+  return { peers, notes };
 }
 
 /** The program's path; undefined when the library isn't there. */
-async function build({ define, library, header, folders }: Library, triplet: string) {
+async function build(
+  { define, library, header, folders }: Library,
+  triplet: string,
+): Promise<string | undefined> {
   for (const folder of folders) {
     const file = path.join("/usr/lib", triplet, folder, library);
     const include = [path.join("/usr/include", triplet, folder), "/usr/include"].find((dir) =>
       existsSync(path.join(dir, header)),
     );
     if (!existsSync(file) || include === undefined) continue;
-    const program = path.join(cache, `${define.slice(3).toLowerCase()}-${path.basename(folder)}`);
-    if (await newer(program, source)) return program;
+    const program = path.join(cache, `${path.basename(library, ".so")}-${path.basename(folder)}`);
+    if (existsSync(program) && (await stat(program)).mtimeMs > (await stat(source)).mtimeMs) return program;
     await mkdir(cache, { recursive: true });
-    const flags = ["-O2", "-std=c++17", "-fopenmp", `-D${define}`];
-    if (include !== "/usr/include") flags.push("-isystem", include);
-    await execute("g++", [...flags, source, "-o", program, file, `-Wl,-rpath,${path.dirname(file)}`]);
+    const mine = `${program}-${process.pid}`; // another process may build it, too
+    const headers = include === "/usr/include" ? [] : ["-isystem", include];
+    const flags = ["-O2", "-std=c++17", "-fopenmp", `-D${define}`, ...headers];
+    await execute("g++", [...flags, source, "-o", mine, file, `-Wl,-rpath,${path.dirname(file)}`]);
+    await rename(mine, program);
     return program;
   }
   return undefined;
 }
-
-async function newer(file: string, than: string): Promise<boolean> {
-  return existsSync(file) && (await stat(file)).mtimeMs > (await stat(than)).mtimeMs;
-}
-
-export const startBlas = ({ name, file, env }: BlasProgram): Child => new Child(name, file, [], env);

@@ -1,22 +1,23 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Sample } from "../measure.ts";
+import type { InputFile, Peer } from "./peer.ts";
 
-/** A program that answers a JSON request a line with a JSON object a line. One at a time. */
-export class Child {
+/** A program that answers a JSON object a line with one. One at a time. */
+export class Child implements Peer {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
 
-  /** `env` is added to ours. */
   constructor(
     readonly name: string,
     command: string,
-    args: readonly string[] = [],
-    env: Readonly<Record<string, string>> = {},
+    args: readonly string[],
+    readonly environment: Readonly<Record<string, string>>,
   ) {
-    this.#child = spawn(command, args, { env: { ...process.env, ...env } });
+    this.#child = spawn(command, args, { env: { ...process.env, ...environment } });
     this.#child.stderr.resume(); // warnings of the libraries
-    this.#child.stdin.on("error", () => undefined); // the answer that doesn't come says it
+    this.#child.stdin.on("error", () => undefined); // it has ended: what is asked of it says so
     this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
   }
 
@@ -28,6 +29,27 @@ export class Child {
     const answer = JSON.parse(value) as T | { error: string };
     if ("error" in answer) throw new Error(answer.error);
     return answer;
+  }
+
+  versions(): Promise<Record<string, string>> {
+    return this.ask({});
+  }
+
+  async make(
+    id: string,
+    work: string,
+    inputs: Readonly<Record<string, InputFile>>,
+    options: object,
+  ): Promise<number[]> {
+    return (await this.ask<{ check: number[] }>({ make: id, case: work, inputs, options })).check;
+  }
+
+  time(id: string, threads: number, calls: number): Promise<Sample> {
+    return this.ask({ time: id, threads, calls });
+  }
+
+  async drop(id: string): Promise<void> {
+    await this.ask({ drop: id });
   }
 
   async end(): Promise<void> {

@@ -61,6 +61,31 @@ def matmul(i, how):
     return forward_only(lambda: torch.matmul(i["x"], i["weight"].T))
 
 
+def products(i, how):
+    """Products of matrices that lie end to end in `a` and `b`, each into a matrix that is there already."""
+    m, n, k, count, packed = (how[name] for name in ("m", "n", "k", "count", "packed"))
+    a = i["a"].reshape((count, k, m) if how["transA"] else (count, m, k))
+    b = i["b"].reshape((count, n, k) if how["transB"] else (count, k, n))
+    left = (a.mT if how["transA"] else a).unbind()
+    right = (b.mT if how["transB"] else b).unbind()
+    into = torch.empty(count, m, n).unbind()
+    if packed:
+        weights = [torch.ops.mkldnn._reorder_linear_weight(w, m) for w in b.unbind()]
+
+    def call():
+        if packed:
+            return [torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "") for x, w in zip(left, weights)]
+        for x, w, y in zip(left, right, into):
+            torch.mm(x, w, out=y)
+        return into
+
+    def check():
+        y = torch.stack(list(call())).double().flatten()
+        return [square(y), (y * (1 + torch.arange(y.numel()) % 7)).sum().item()]
+
+    return forward_only(call)[0], check
+
+
 def grouped(i, how):
     x, weight = i["x"], i["weight"]
     ends = i["offsets"][1:]
@@ -166,7 +191,7 @@ def step(i, how):
     return run, lambda: [run() for _ in range(how["checked"])]
 
 
-cases = {f.__name__: f for f in (matmul, grouped, moe, low_rank, adamw, attention, step)}
+cases = {f.__name__: f for f in (matmul, products, grouped, moe, low_rank, adamw, attention, step)}
 kinds = {"f32": torch.float32, "bf16": torch.float32, "i32": torch.int32}
 made = {}
 

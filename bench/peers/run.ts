@@ -11,14 +11,18 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { device } from "../../lib/core/device.ts";
+import { startBlas } from "./blas.ts";
+import { callCases } from "./call_cases.ts";
 import { type Result, runCase } from "./duel.ts";
 import { type Figure, figures } from "./figures.ts";
 import { opCases } from "./op_cases.ts";
 import { heldTo, type Peer } from "./peer.ts";
 import type { PeerCase } from "./peer_case.ts";
+import { productCases } from "./product_cases.ts";
 import { Python } from "./python.ts";
 import { stepCases } from "./step_cases.ts";
 import { enterInLedger, figureLine, figureTable, ratioTable } from "./table.ts";
+import { threadCases } from "./thread_cases.ts";
 
 const { values: options, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -38,7 +42,7 @@ async function machine(peers: readonly Peer[]): Promise<string> {
 }
 
 /** Programs that are installed. The others are named on stderr. */
-function startPeers(): Peer[] {
+async function startPeers(): Promise<Peer[]> {
   const environment = heldTo(options.isa, os.cpus()[0]?.model ?? "");
   const interpreter = process.env.MIXWRIGHT_PEERS_PYTHON;
   if (!interpreter) {
@@ -46,12 +50,22 @@ function startPeers(): Peer[] {
       "bench:peers: PyTorch is skipped. Set MIXWRIGHT_PEERS_PYTHON to a Python with torch, transformers, peft.",
     );
   }
-  return interpreter ? [new Python(interpreter, environment)] : [];
+  const blas = await startBlas(environment);
+  for (const note of blas.notes) console.error(`bench:peers: ${note}.`);
+  return [...(interpreter ? [new Python(interpreter, environment)] : []), ...blas.peers];
 }
 
 const chosen = ({ figure, title }: PeerCase): boolean =>
   filters.length === 0 ||
   filters.some((filter) => figure === filter || figure?.startsWith(`${filter}.`) || title.includes(filter));
+
+const allCases = (folder: string): PeerCase[] => [
+  ...productCases,
+  ...opCases,
+  ...stepCases(folder),
+  ...threadCases,
+  ...callCases,
+];
 
 /** The cases by figure, in the order of figures.ts; those that count for none come last. */
 function* byFigure(cases: readonly PeerCase[]): Generator<[Figure | undefined, PeerCase[]]> {
@@ -67,7 +81,7 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
   say(head);
   const arena = { peers, folder, isa: options.isa };
   const results: Result[] = [];
-  for (const [figure, cases] of byFigure([...opCases, ...stepCases(folder)].filter(chosen))) {
+  for (const [figure, cases] of byFigure(allCases(folder).filter(chosen))) {
     if (options.json && figure === undefined && filters.length === 0) continue;
     const its: Result[] = [];
     for (const one of cases) {
@@ -87,7 +101,7 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
 }
 
 const folder = await mkdtemp(path.join(os.tmpdir(), "mixwright-peers-"));
-const peers = startPeers();
+const peers = await startPeers();
 try {
   await compare(peers, folder);
 } finally {

@@ -1,18 +1,18 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { expect, test } from "vitest";
-import { blasPrograms, startBlas } from "../../bench/peers/blas.ts";
+import { afterAll, expect, test } from "vitest";
+import { blasNames, startBlas } from "../../bench/peers/blas.ts";
 
-const { programs, notes } = await blasPrograms("avx2");
+const { peers, notes } = await startBlas({ ONEDNN_MAX_CPU_ISA: "AVX2" });
+afterAll(() => Promise.all(peers.map((peer) => peer.end())));
 
 test("a library that isn't there is skipped with a note", () => {
-  const built = programs.map(({ name }) => name);
-  for (const name of ["OpenBLAS", "BLIS", "oneDNN"]) {
-    expect(
-      built.includes(name) || notes.some((note) => note.includes(name) && note.includes("skipped")),
-    ).toBe(true);
-  }
+  const built = peers.map(({ name }) => name);
+  const skipped = blasNames.filter((name) =>
+    notes.some((note) => note.includes(name) && note.includes("skipped")),
+  );
+  expect([...built, ...skipped].sort()).toEqual([...blasNames].sort());
 });
 
 const [m, n, k, count] = [3, 5, 4, 2];
@@ -37,33 +37,34 @@ function exactCheck(transA: boolean, transB: boolean): number[] {
   return [square, weighted];
 }
 
-test.for([
-  [false, false],
-  [false, true],
-  [true, false],
-])(
-  "every program multiplies small whole numbers exactly, transposed: %s",
-  async ([transA, transB], { skip }) => {
-    if (programs.length === 0) skip(notes.join("; "));
-    const folder = await mkdtemp(path.join(os.tmpdir(), "mixwright-blas-"));
-    await writeFile(path.join(folder, "a"), a);
-    await writeFile(path.join(folder, "b"), b);
-    const products = { m, n, k, count, transA, transB, a: path.join(folder, "a"), b: path.join(folder, "b") };
-    try {
-      for (const program of programs) {
-        const child = startBlas(program);
-        const { version } = await child.ask<{ version: string }>({});
-        expect(version).toMatch(program.name);
-        const { check } = await child.ask<{ check: number[] }>({ make: "small", ...products });
-        expect(check).toEqual(exactCheck(transA!, transB!));
-        const { seconds } = await child.ask<{ seconds: number }>({ time: "small", threads: 2, calls: 3 });
-        expect(seconds).toBeGreaterThan(0);
-        await child.ask({ drop: "small" });
-        await expect(child.ask({ time: "small", threads: 1, calls: 1 })).rejects.toThrow();
-        await child.end();
+test("every program multiplies small whole numbers exactly, with its own library", async ({ skip }) => {
+  if (peers.length === 0) skip(notes.join("; "));
+  const folder = await mkdtemp(path.join(os.tmpdir(), "mixwright-blas-"));
+  const inputOf = (name: string) => ({ file: path.join(folder, name), shape: [], dtype: "f32" as const });
+  const inputs = { a: inputOf("a"), b: inputOf("b") };
+  await writeFile(inputs.a.file, a);
+  await writeFile(inputs.b.file, b);
+  try {
+    for (const peer of peers) {
+      const { version } = await peer.ask<{ version: string }>({});
+      expect(version).toMatch(new RegExp(`^${peer.name} [0-9]`));
+      for (const [transA, transB] of [
+        [false, false],
+        [false, true],
+        [true, false],
+      ] as const) {
+        const check = await peer.make("small", "products", inputs, { m, n, k, count, transA, transB });
+        expect(check).toEqual(exactCheck(transA, transB));
       }
-    } finally {
-      await rm(folder, { recursive: true });
+      const { seconds, cpuSeconds } = await peer.time("small", 2, 3);
+      expect(Math.min(seconds, cpuSeconds)).toBeGreaterThan(0);
+      await peer.drop("small");
+      await expect(peer.time("small", 1, 1)).rejects.toThrow();
+      await expect(
+        peer.make("none", "products", { a: inputOf("none"), b: inputs.b }, { m, n, k, count }),
+      ).rejects.toThrow("cannot read");
     }
-  },
-);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
