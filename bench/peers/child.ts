@@ -1,8 +1,12 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Sample } from "../measure.ts";
 import type { InputFile, Peer } from "./peer.ts";
+
+/** OpenMP's threads spin for some milliseconds after their work, on processors that the next side needs. */
+const spinMs = 20;
 
 /** A program that answers a JSON object a line with one. One at a time. */
 export class Child implements Peer {
@@ -44,8 +48,10 @@ export class Child implements Peer {
     return (await this.ask<{ check: number[] }>({ make: id, case: work, inputs, options })).check;
   }
 
-  time(id: string, threads: number, calls: number): Promise<Sample> {
-    return this.ask({ time: id, threads, calls });
+  async time(id: string, threads: number, calls: number): Promise<Sample> {
+    const sample = await this.ask<Sample>({ time: id, threads, calls });
+    await pause(spinMs);
+    return sample;
   }
 
   async drop(id: string): Promise<void> {

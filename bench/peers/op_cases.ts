@@ -1,11 +1,11 @@
-// T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden, N outputs, r rank
-import { LowRank } from "../../lib/adapters/low_rank.ts";
+// T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden, V vocabulary
+import { Random } from "../../lib/core/random.ts";
 import { run } from "../../lib/core/run.ts";
-import { SparseMoe } from "../../lib/nn/experts.ts";
-import { Linear } from "../../lib/nn/linear.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { attention } from "../../lib/ops/attention.ts";
 import { groupedMatmul } from "../../lib/ops/grouped_matmul.ts";
 import { linear } from "../../lib/ops/linear.ts";
+import { tokenLogProb } from "../../lib/ops/linear_cross_entropy.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { routed } from "../routing.ts";
 import type { Operands } from "../workload.ts";
@@ -50,55 +50,6 @@ const grouped = (sizes: Sizes, train: boolean): DuelCase => ({
   },
 });
 
-const moe = (sizes: Sizes, dtype: "f32" | "bf16"): DuelCase => ({
-  title: `MoE layer, ${named(sizes)}, fwd+bwd`,
-  dtype,
-  make: (o) => {
-    const { T, K, E, D, F } = sizes;
-    const layer = (...shape: number[]) => new Linear([], o.normal(shape, { std: 0.02 }));
-    const parts = { router: layer(E, D), gate: layer(E, F, D), up: layer(E, F, D), down: layer(E, D, F) };
-    const block = new SparseMoe({ ...parts, topK: K, renormalize: true });
-    const x = o.normal([T, D]);
-    const { router, gate, up, down } = parts;
-    return trainingDuel(
-      o,
-      () => block.forward(x).out,
-      [[x], [router.weight], [gate.weight, up.weight], [down.weight]],
-      {
-        inputs: { x, router: router.weight, gate: gate.weight, up: up.weight, down: down.weight },
-        peers: inPython("moe", {
-          eager: { topK: K, experts: "eager" },
-          grouped_mm: { topK: K, experts: "grouped_mm" },
-        }),
-      },
-    );
-  },
-});
-
-/** As in a model: with gradients to the input, the base frozen, DoRA's norm computed again each time. */
-const lowRank = (dora: boolean): DuelCase => ({
-  title: `${dora ? "DoRA" : "LoRA"} linear, T 2048, 1024→1024, r 16, fwd+bwd`,
-  dtype: "f32",
-  make: (o: Operands) => {
-    const [T, N, r] = [2048, 1024, 16];
-    const x = o.normal([T, N]);
-    const layer = new Linear(["layer"], o.normal([N, N], { std: 0.02 }));
-    const a = o.normal([r, N], { std: 0.02 });
-    const b = o.normal([N, r], { std: 0.02 });
-    const magnitude = dora ? o.normal([N]) : undefined;
-    const low = new LowRank(layer, { a, b, magnitude, scaling: 2, dropout: 0 });
-    const call = () => {
-      a.version++; // as after an update
-      return low.apply(layer, x, undefined);
-    };
-    const leaves = [[x], [a], [b], ...(magnitude ? [[magnitude]] : [])];
-    return trainingDuel(o, call, leaves, {
-      inputs: { x, weight: layer.weight, a, b, ...(magnitude && { magnitude }) },
-      peers: inPython("low_rank", { peft: { dora } }),
-    });
-  },
-});
-
 const causal = (documents: number, length: number): DuelCase => ({
   title: `attention ${documents} × ${length}, H 8 G 4 hd 64, fwd+bwd`,
   dtype: "f32",
@@ -120,45 +71,72 @@ const causal = (documents: number, length: number): DuelCase => ({
   },
 });
 
-const update: DuelCase = {
-  title: "AdamW, 24 tensors, 12.6 million parameters",
+const update = (kind: "fused" | "foreach"): DuelCase => ({
+  figure: `C9.${kind}`,
+  title: `AdamW, ${count} tensors, ${((count * rows * columns) / 1e6).toFixed(1)} million parameters`,
   dtype: "f32",
   make: (o) => {
-    const all = [24, 1024, 512];
+    const all = [count, rows, columns];
     const sources = { params: o.normal(all, { std: 0.02 }), grads: o.normal(all, { std: 1e-3 }) };
-    const lists = [sources.params, o.device.full(all, 0), o.device.full(all, 0)].map((tensor) =>
-      Array.from({ length: 24 }, (_, i) => tensor.view([1024, 512], i * 1024 * 512)),
-    );
-    const [params, first, second] = lists as [(typeof lists)[0], (typeof lists)[0], (typeof lists)[0]];
-    const grads = params.map((_, i) => sources.grads.view([1024, 512], i * 1024 * 512));
+    const listOf = (whole: Tensor): Tensor[] =>
+      Array.from({ length: count }, (_, i) => whole.view([rows, columns], i * rows * columns));
+    const [params, grads] = [listOf(sources.params), listOf(sources.grads)];
+    const [first, second] = [listOf(o.device.full(all, 0)), listOf(o.device.full(all, 0))];
     const masters = params.map(() => undefined);
+    const [lr, beta1, beta2, eps, decay] = [1e-3, 0.9, 0.95, 1e-8, 0.1];
     let done = 0;
-    const ours = () =>
-      run(
-        "adamw",
-        grads,
-        params,
-        first,
-        second,
-        masters,
-        undefined,
-        1e-3,
-        0.9,
-        0.95,
-        1e-8,
-        0.1,
-        true,
-        ++done,
-      );
+    const ours = () => {
+      const numbers = [lr, beta1, beta2, eps, decay] as const;
+      run("adamw", grads, params, first, second, masters, undefined, ...numbers, true, ++done);
+    };
     return {
       inputs: sources,
-      peers: inPython("adamw", { foreach: { kind: "foreach" }, fused: { kind: "fused" } }),
+      peers: inPython("adamw", { [kind]: { kind } }),
       ours,
       check: async () => {
         for (let i = 0; i < 3; i++) ours();
         return [await sumOfSquares(sources.params)];
       },
     };
+  },
+});
+const [count, rows, columns] = [48, 1024, 1024];
+
+/** The mean loss of T tokens. */
+export const head = { T: 2048, D: 512, V: 32000 };
+
+export function headOperands(o: Operands) {
+  const { T, D, V } = head;
+  const random = new Random(5);
+  const x = o.normal([T, D]);
+  const weight = o.normal([V, D], { std: 0.02 });
+  const targets = o.ints(
+    Array.from({ length: T }, () => random.below(V)),
+    [T],
+  );
+  return { x, weight, targets };
+}
+
+const losses: DuelCase = {
+  figure: "C10.time",
+  title: `linear + cross-entropy, D ${head.D} V ${head.V} T ${head.T}, fwd+bwd`,
+  dtype: "f32",
+  make: (o) => {
+    const inputs = headOperands(o);
+    const { x, weight, targets } = inputs;
+    const slope = o.device.full([head.T], -1 / head.T);
+    const call = () => {
+      weight.version++; // as after an update
+      return tokenLogProb(x, weight, targets);
+    };
+    const peers = inPython("linear_cross_entropy", {
+      plain: { kind: "plain" },
+      linear_cross_entropy: { kind: "functional" },
+      "linear_cross_entropy, chunked": { kind: "functional_chunked" },
+      "128 rows at a time": { kind: "by_hand", chunk: 128 },
+      "512 rows at a time": { kind: "by_hand", chunk: 512 },
+    });
+    return trainingDuel(o, call, [[x], [weight]], { inputs, peers }, slope);
   },
 };
 
@@ -169,12 +147,9 @@ export const opCases: readonly DuelCase[] = [
   grouped(few, false),
   grouped(few, true),
   grouped(many, true),
-  moe(few, "f32"),
-  moe(few, "bf16"),
-  moe(many, "f32"),
-  lowRank(true),
-  lowRank(false),
+  update("fused"),
+  update("foreach"),
+  losses,
   causal(4, 512),
   causal(1, 2048),
-  update,
 ];

@@ -86,20 +86,17 @@ export function forwardDuel(call: () => Tensor, rest: Sides): Duel {
 }
 
 /**
- * Forward, and backward from a random gradient of the output to all `leaves`. Leaves that are one tensor for Python stand in
- * one list.
+ * Forward, and backward from a gradient of the output (`given`, or random) to all `leaves`. Leaves that are one tensor for
+ * Python stand in one list.
  */
 export function trainingDuel(
   o: Operands,
   call: () => Tensor,
   leaves: readonly (readonly Tensor[])[],
   rest: Sides,
+  given?: Tensor,
 ): Duel {
-  const { shape, dtype } = scope(() => {
-    const y = call();
-    return { shape: y.shape, dtype: y.dtype };
-  });
-  const upstream = o.normal(shape, { dtype });
+  const upstream = given ?? upstreamOf(o, call);
   const params = Object.fromEntries(leaves.flat().map((leaf, i) => [`leaf${i}`, leaf]));
   const pass = (shown?: (y: Tensor) => void) =>
     valueAndGrad(params, () => {
@@ -136,4 +133,12 @@ export function trainingDuel(
       return numbers;
     },
   };
+}
+
+function upstreamOf(o: Operands, call: () => Tensor): Tensor {
+  const { shape, dtype } = scope(() => {
+    const y = call();
+    return { shape: y.shape, dtype: y.dtype };
+  });
+  return o.normal(shape, { dtype });
 }

@@ -2,19 +2,22 @@
  * npm run bench:peers [-- filter …] [--json] [--isa avx2]
  *
  * The same work here and in other programs, in turns, in one process tree: PyTorch, transformers and peft, if
- * MIXWRIGHT_PEERS_PYTHON names a Python interpreter that has them. A filter is a figure ("C4", "C4.E8-T2048") or a part of a
- * case's title. --json prints one line a figure and keeps the rest for stderr; --isa holds both sides to an instruction set.
- * A table of everything (no filter, no --json) goes into bench/LEDGER.md, too.
+ * MIXWRIGHT_PEERS_PYTHON names a Python interpreter that has them; OpenBLAS, BLIS and oneDNN, if their Debian packages
+ * (libopenblas-openmp-dev, libblis-openmp-dev, libdnnl-dev) and g++ are installed. A filter is a figure ("C4",
+ * "C4.E8-T2048") or a part of a case's title. --json prints one line a figure and keeps the rest for stderr; --isa holds both
+ * sides to an instruction set. A table of everything (no filter, no --json) goes into bench/LEDGER.md, too.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { device } from "../../lib/core/device.ts";
+import { adapterCases } from "./adapter_cases.ts";
 import { startBlas } from "./blas.ts";
 import { callCases } from "./call_cases.ts";
 import { type Result, runCase } from "./duel.ts";
 import { type Figure, figures } from "./figures.ts";
+import { moeCases } from "./moe_cases.ts";
 import { opCases } from "./op_cases.ts";
 import { heldTo, type Peer } from "./peer.ts";
 import type { PeerCase } from "./peer_case.ts";
@@ -59,14 +62,6 @@ const chosen = ({ figure, title }: PeerCase): boolean =>
   filters.length === 0 ||
   filters.some((filter) => figure === filter || figure?.startsWith(`${filter}.`) || title.includes(filter));
 
-const allCases = (folder: string): PeerCase[] => [
-  ...productCases,
-  ...opCases,
-  ...stepCases(folder),
-  ...threadCases,
-  ...callCases,
-];
-
 /** The cases by figure, in the order of figures.ts; those that count for none come last. */
 function* byFigure(cases: readonly PeerCase[]): Generator<[Figure | undefined, PeerCase[]]> {
   for (const figure of [...figures, undefined]) {
@@ -81,7 +76,16 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
   say(head);
   const arena = { peers, folder, isa: options.isa };
   const results: Result[] = [];
-  for (const [figure, cases] of byFigure(allCases(folder).filter(chosen))) {
+  const all: readonly PeerCase[] = [
+    ...productCases,
+    ...opCases,
+    ...moeCases,
+    ...adapterCases,
+    ...stepCases(folder),
+    ...threadCases,
+    ...callCases,
+  ];
+  for (const [figure, cases] of byFigure(all.filter(chosen))) {
     if (options.json && figure === undefined && filters.length === 0) continue;
     const its: Result[] = [];
     for (const one of cases) {
