@@ -23,11 +23,12 @@ from peer_adapters import dora_norm, low_rank
 from peer_models import step
 from peer_moe import moe
 from peer_ops import adamw, attention, grouped, linear_cross_entropy, matmul
+from peer_products import products
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what libraries print must not mix with the answers
 
-works = (matmul, grouped, moe, low_rank, dora_norm, adamw, attention, linear_cross_entropy, step)
+works = (matmul, products, grouped, moe, low_rank, dora_norm, adamw, attention, linear_cross_entropy, step)
 cases = {f.__name__: f for f in works}
 kinds = {"f32": torch.float32, "bf16": torch.float32, "i32": torch.int32}
 made = {}

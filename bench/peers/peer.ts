@@ -37,6 +37,6 @@ export function heldTo(isa: string, processor: string): Record<string, string> {
     ONEDNN_MAX_CPU_ISA: "AVX2",
     DNNL_MAX_CPU_ISA: "AVX2", // its name up to oneDNN 2
     OPENBLAS_CORETYPE: processor.includes("AMD") ? "Zen" : "Haswell",
-    BLIS_ARCH_TYPE: "zen3",
+    BLIS_ARCH_TYPE: "6", // zen3; BLIS 0.9 knows numbers only, and takes a name for 0, which is AVX-512
   };
 }

@@ -2,9 +2,10 @@
  * npm run bench:peers [-- filter …] [--json] [--isa avx2]
  *
  * The same work here and in other programs, in turns, in one process tree: PyTorch, transformers and peft, if
- * MIXWRIGHT_PEERS_PYTHON names a Python interpreter that has them. A filter is a figure ("C4", "C4.E8-T2048") or a part of a
- * case's title. --json prints one line a figure and keeps the rest for stderr; --isa holds both sides to an instruction set.
- * A table of everything (no filter, no --json) goes into bench/LEDGER.md, too.
+ * MIXWRIGHT_PEERS_PYTHON names a Python interpreter that has them; OpenBLAS, BLIS and oneDNN, if their Debian packages
+ * (libopenblas-openmp-dev, libblis-openmp-dev, libdnnl-dev) and g++ are installed. A filter is a figure ("C4",
+ * "C4.E8-T2048") or a part of a case's title. --json prints one line a figure and keeps the rest for stderr; --isa holds both
+ * sides to an instruction set. A table of everything (no filter, no --json) goes into bench/LEDGER.md, too.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
@@ -12,6 +13,8 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { device } from "../../lib/core/device.ts";
 import { adapterCases } from "./adapter_cases.ts";
+import { startBlas } from "./blas.ts";
+import { callCases } from "./call_cases.ts";
 import { type Result, runCase } from "./duel.ts";
 import { type Figure, figures } from "./figures.ts";
 import { headCases } from "./head.ts";
@@ -19,9 +22,11 @@ import { moeCases } from "./moe_cases.ts";
 import { opCases } from "./op_cases.ts";
 import { heldTo, type Peer } from "./peer.ts";
 import type { PeerCase } from "./peer_case.ts";
+import { productCases } from "./product_cases.ts";
 import { Python } from "./python.ts";
 import { stepCases } from "./step_cases.ts";
 import { enterInLedger, figureLine, figureTable, ratioTable } from "./table.ts";
+import { threadCases } from "./thread_cases.ts";
 
 const { values: options, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -41,7 +46,7 @@ async function machine(peers: readonly Peer[]): Promise<string> {
 }
 
 /** Programs that are installed. The others are named on stderr. */
-function startPeers(): Peer[] {
+async function startPeers(): Promise<Peer[]> {
   const environment = heldTo(options.isa, os.cpus()[0]?.model ?? "");
   const interpreter = process.env.MIXWRIGHT_PEERS_PYTHON;
   if (!interpreter) {
@@ -49,7 +54,9 @@ function startPeers(): Peer[] {
       "bench:peers: PyTorch is skipped. Set MIXWRIGHT_PEERS_PYTHON to a Python with torch, transformers, peft.",
     );
   }
-  return interpreter ? [new Python(interpreter, environment)] : [];
+  const blas = await startBlas(environment);
+  for (const note of blas.notes) console.error(`bench:peers: ${note}.`);
+  return [...(interpreter ? [new Python(interpreter, environment)] : []), ...blas.peers];
 }
 
 const chosen = ({ figure, title }: PeerCase): boolean =>
@@ -71,11 +78,14 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
   const arena = { peers, folder, isa: options.isa };
   const results: Result[] = [];
   const all: readonly PeerCase[] = [
+    ...productCases,
     ...opCases,
     ...headCases,
     ...moeCases,
     ...adapterCases,
     ...stepCases(folder),
+    ...threadCases,
+    ...callCases,
   ];
   for (const [figure, cases] of byFigure(all.filter(chosen))) {
     if (options.json && figure === undefined && filters.length === 0) continue;
@@ -97,7 +107,7 @@ async function compare(peers: readonly Peer[], folder: string): Promise<void> {
 }
 
 const folder = await mkdtemp(path.join(os.tmpdir(), "mixwright-peers-"));
-const peers = startPeers();
+const peers = await startPeers();
 try {
   await compare(peers, folder);
 } finally {
