@@ -36,8 +36,8 @@ class CommandQueue {
   // By the one thread that reads.
   bool empty() const {
     const int64_t popped = popped_.load(std::memory_order_relaxed);
-    if (seen_ == popped) seen_ = pushed_.load();
-    return seen_ == popped;
+    if (seen_ <= popped) seen_ = pushed_.load();
+    return seen_ <= popped;
   }
   Base& front() { return *header().command; }
   void pop() {
