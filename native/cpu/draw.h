@@ -7,7 +7,7 @@
 
 namespace mixwright::cpu::MW_ISA {
 
-constexpr int64_t kDrawn = 256;  // words in one go
+constexpr int64_t kDrawn = 256;  // words in one go, a multiple of 2 · kLanes
 
 // A counter's word is the lower half of a 64-bit lane. What stands in the upper half doesn't matter.
 typedef uint64_t vl __attribute__((vector_size(4 * MW_LANES)));
@@ -36,13 +36,13 @@ MW_INLINE void store_blocks(uint32_t* words, vl a, vl b, vl c, vl d, std::intege
   std::memcpy(words + kLanes, &second, sizeof second);
 }
 
-// The words of elements [first, first + kDrawn); `first` is a multiple of 4.
-static inline void draw(int64_t seed, int64_t stream, int64_t first, uint32_t* words) {
+// The words of elements [first, first + count), and up to 2 · kLanes - 1 more; `first` is a multiple of 4.
+static inline void draw(int64_t seed, int64_t stream, int64_t first, int64_t count, uint32_t* words) {
   constexpr int kBlocks = kLanes / 2;  // in a vector
   vl counter;
   for (int i = 0; i < kBlocks; i++) counter[i] = uint64_t(first) / 4 + uint64_t(i);
   const vl a = vl{} + kPhiloxA, b = vl{} + kPhiloxB, low = vl{} + uint64_t(stream), high = low >> 32;
-  for (int64_t n = 0; n < kDrawn; n += 2 * kLanes, counter += kBlocks) {
+  for (int64_t n = 0; n < count; n += 2 * kLanes, counter += kBlocks) {
     vl c0 = counter, c1 = counter >> 32, c2 = low, c3 = high;
     uint32_t k0 = uint32_t(uint64_t(seed)), k1 = uint32_t(uint64_t(seed) >> 32);
     for (int round = 0; round < kPhiloxRounds; round++, k0 += kPhiloxStepA, k1 += kPhiloxStepB) {

@@ -1,6 +1,6 @@
-// dora_norm: W is read once, straight from memory, in E·N·r·K multiply-adds. First A is packed in pieces of kDepth, with
+// dora_norm: W is read once, straight from memory, in E·N·r·K multiply-adds. First A is packed in pieces of kPackDepth, with
 // each piece's share of A·Aᵀ; a task owns a piece of one expert. Then a task owns 96 rows of one expert, and multiplies
-// them by piece after piece. row_sum_squares: N·K elements are read once; a task owns 16 rows.
+// them by kDepth of A at a time. row_sum_squares: N·K elements are read once; a task owns 16 rows.
 #include "ops/dora_norm.h"
 
 #include "core/checks.h"
@@ -10,52 +10,30 @@
 namespace mixwright::cpu::MW_ISA {
 
 namespace {
-constexpr int64_t kRows = 96, kDepth = 2048;
-constexpr int64_t kWidened = 512, kWideStride = kWidened + 16;  // rows a power of two apart would share cache sets
-
-// sums (+)= ks elements of `count` rows of x · panel; bf16 is widened six rows at a time.
-void multiply(const float* x, int64_t count, int64_t stride, const float* panel, int64_t width, int64_t ks, float*,
-              float* sums, bool add) {
-  narrow_product<true>(x, count, stride, 1, panel, width, ks, sums, add);
-}
-
-void multiply(const bf16* x, int64_t count, int64_t stride, const float* panel, int64_t width, int64_t ks, float* wide,
-              float* sums, bool add) {
-  for (int64_t i = 0; i < count; i += kNarrowRows) {
-    const int64_t rows = std::min<int64_t>(kNarrowRows, count - i);
-    for (int64_t k = 0; k < ks; k += kWidened) {
-      const int64_t part = std::min(kWidened, ks - k);
-      for (int64_t r = 0; r < rows; r++) {
-        sweep(part, [&](int64_t n, auto... lanes) {
-          store(wide + r * kWideStride + n, load(x + (i + r) * stride + k + n, lanes...), lanes...);
-        });
-      }
-      narrow_product<false>(wide, rows, kWideStride, 1, panel + k * width, width, part, sums + i * width, add || k > 0);
-    }
-  }
-}
+constexpr int64_t kRows = 96, kDepth = 2048, kPackDepth = 512;
 
 struct Adapter {
-  int64_t K, r, width, steps;
+  int64_t K, r, width, parts;
   const float* panels;  // [E][K][width]
-  const float* grams;   // [E][steps][r][width], to be added up
+  const float* grams;   // [E][parts][r][width], to be added up
 };
 
 Adapter pack_adapter(Exec& exec, In a, int64_t E, int64_t r, int64_t K) {
-  const int64_t width = narrow_width(r), steps = pieces(K, kDepth);
+  const int64_t width = whole_vectors(r), parts = pieces(K, kPackDepth);
   float* const panels = exec.shared<float>(E * K * width);
-  float* const grams = exec.shared<float>(E * steps * r * width, 1);
+  float* const grams = exec.shared<float>(E * parts * r * width, 1);
   with_float_type(a.dtype, [&](auto type) {
     using T = decltype(type);
-    exec.parallel(E * steps, [&](int64_t task, Worker& worker) {
-      const int64_t e = task / steps, k = task % steps * kDepth, ks = std::min(kDepth, K - k);
+    exec.parallel(E * parts, [&](int64_t task, Worker& worker) {
+      const int64_t e = task / parts, k = task % parts * kPackDepth, ks = std::min(kPackDepth, K - k);
       const T* const rows = a.data<T>() + e * r * K + k;
       float* const panel = panels + (e * K + k) * width;
       narrow_pack(rows, K, r, ks, panel, width);
-      multiply(rows, r, K, panel, width, ks, worker.scratch<float>(kNarrowRows * kWideStride), grams + task * r * width, false);
+      stream_rows(rows, r, K, {panel, width, width}, ks, nullptr, 0, worker.scratch<float>(kStreamScratch),
+                  grams + task * r * width, false);
     });
   });
-  return {K, r, width, steps, panels, grams};
+  return {K, r, width, parts, panels, grams};
 }
 
 // b · (2s·cross + s²·gram·b), all lanes at once.
@@ -80,17 +58,19 @@ void dora_norm(Exec& exec, In weight, In weight_square, In a, In b, Out norm, fl
   const int64_t width = adapter.width;
   exec.parallel(E * blocks, [&](int64_t task, Worker& worker) {
     const int64_t e = task / blocks, first = e * N + task % blocks * kRows, rows = std::min(kRows, (e + 1) * N - first);
-    float* const wide = worker.scratch<float>(kNarrowRows * kWideStride + (kRows + r + 1) * width);
-    float *const cross = wide + kNarrowRows * kWideStride, *const gram = cross + kRows * width, *const own = gram + r * width;
+    float* const wide = worker.scratch<float>(kStreamScratch + (kRows + r + 1) * width);
+    float *const cross = wide + kStreamScratch, *const gram = cross + kRows * width, *const own = gram + r * width;
     std::memset(cross, 0, size_t(kRows + r + 1) * width * sizeof(float));
-    for (int64_t step = 0; step < adapter.steps; step++) {
-      const int64_t k = step * kDepth, ks = std::min(kDepth, K - k);
+    for (int64_t k = 0; k < K; k += kDepth) {
       with_float_type(weight.dtype, [&](auto type) {
         const auto* const row = weight.data<decltype(type)>() + first * K + k;
-        multiply(row, rows, K, adapter.panels + (e * K + k) * width, width, ks, wide, cross, true);
+        const Panel panel{adapter.panels + (e * K + k) * width, width, width};
+        stream_rows(row, rows, K, panel, std::min(kDepth, K - k), nullptr, 0, wide, cross, true);
       });
-      const float* const part = adapter.grams + (e * adapter.steps + step) * r * width;
-      for (int64_t i = 0; i < r * width; i += kLanes) store(gram + i, load(gram + i) + load(part + i));
+    }
+    for (int64_t part = 0; part < adapter.parts; part++) {
+      const float* const own_gram = adapter.grams + (e * adapter.parts + part) * r * width;
+      for (int64_t i = 0; i < r * width; i += kLanes) store(gram + i, load(gram + i) + load(own_gram + i));
     }
     with_float_type(b.dtype, [&](auto type) {
       const auto* const from = b.data<decltype(type)>() + first * r;
