@@ -8,7 +8,7 @@ import { copyInto } from "../ops/add.ts";
 import { doraCompose, doraNorm, rowSumSquares } from "../ops/dora.ts";
 import { dropout } from "../ops/dropout.ts";
 import { type Grouping, groupedMatmul } from "../ops/grouped_matmul.ts";
-import { linear } from "../ops/linear.ts";
+import { lowRankLinear } from "../ops/low_rank.ts";
 
 export interface LowRankParts {
   /** [r, K], or [E, r, K]. */
@@ -41,17 +41,22 @@ export class LowRank implements LinearAdapter {
 
   apply(layer: Linear, x: Tensor, grouping: Grouping | undefined): Tensor {
     const { a, b, magnitude, scaling } = this.parts;
-    const bias = magnitude ? undefined : layer.bias;
-    const base = layer.product(x, grouping, bias);
-    const dropped = isTraining() ? dropout(x, this.parts.dropout) : x;
-    const low = grouping ? groupedMatmul(dropped, a, grouping) : linear(dropped, a);
-    const options = { alpha: scaling, onto: base };
-    const v = grouping
-      ? groupedMatmul(low, b, { offsets: grouping.offsets }, options)
-      : linear(low, b, options);
-    if (!magnitude) return v;
-    const m = magnitude.shape.length === 2 ? magnitude : magnitude.view([1, magnitude.size]);
-    return doraCompose(v, m, this.norm(), { bias: layer.bias, offsets: grouping?.offsets });
+    const rate = isTraining() ? this.parts.dropout : 0;
+    if (grouping === undefined) {
+      const norm = magnitude && this.norm().view(magnitude.shape);
+      return lowRankLinear(x, layer.weight, a, b, {
+        scaling,
+        dropout: rate,
+        magnitude,
+        norm,
+        bias: layer.bias,
+      });
+    }
+    const base = layer.product(x, grouping, undefined);
+    const low = groupedMatmul(dropout(x, rate), a, grouping);
+    const { offsets } = grouping;
+    const v = groupedMatmul(low, b, { offsets }, { alpha: scaling, onto: base });
+    return magnitude ? doraCompose(v, magnitude, this.norm(), { offsets }) : v;
   }
 
   /** ‖W + s·B·A‖ by rows, [E, N]: computed once, until W, A or B changes. */

@@ -15,22 +15,29 @@ export const spec: OpSpec = {
   source: "Srivastava et al. 2014; Philox of Salmon et al. 2011",
 };
 
+/** The next mask of rate p, as kernels take it; p = 0 takes no random numbers. Throws ConfigError, in the name of `op`. */
+export function drawMask(op: string, p: number): readonly [p: number, seed: number, stream: number] {
+  if (!(p >= 0 && p < 1))
+    throw new ConfigError(`${op}: p is ${p}, a number from 0 to below 1 was needed`, "dropout");
+  if (p === 0) return [0, 0, 0];
+  const { seed, stream } = nextRandomStream();
+  return [p, seed, stream];
+}
+
 /** Drops elements at random; which ones is decided by the seed of the step and the order of the calls. p in [0, 1). */
 export function dropout(x: Tensor, p: number): Tensor {
   check(spec, { x });
-  if (!(p >= 0 && p < 1))
-    throw new ConfigError(`dropout: p is ${p}, a number from 0 to below 1 was needed`, "dropout");
+  const mask = drawMask(spec.name, p);
   if (p === 0) return x;
-  const { seed, stream } = nextRandomStream();
   const y = x.device.empty(x.shape, x.dtype);
-  run("dropout", x, y, p, seed, stream);
+  run("dropout", x, y, ...mask);
   record({
     inputs: [x],
     outputs: [y],
     keeps: [],
     backward: ([dy], gradients) => {
       const dx = x.device.empty(x.shape, x.dtype);
-      run("dropout", dy, dx, p, seed, stream);
+      run("dropout", dy, dx, ...mask);
       gradients.give(x, dx);
     },
   });

@@ -19,9 +19,9 @@ void fill(Exec& exec, Out y, int64_t seed, int64_t stream, const DrawTwo& draw_t
   exec.parallel_range(y.size(), kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t first = begin; first < end; first += kDrawn) {
       uint32_t words[kDrawn];
-      draw(seed, stream, first, words);
-      E* to = y.data<E>() + first;
       const int64_t count = end - first < kDrawn ? end - first : kDrawn;
+      draw(seed, stream, first, count, words);
+      E* to = y.data<E>() + first;
       for (int64_t i = 0; i < count; i += 2) {
         float values[2];
         draw_two(words + i, values);

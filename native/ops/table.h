@@ -13,6 +13,9 @@
 #include "ops/grouped_matmul.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/lion.h"
+#include "ops/low_rank_down.h"
+#include "ops/low_rank_grad.h"
+#include "ops/low_rank_linear.h"
 #include "ops/matmul.h"
 #include "ops/random.h"
 #include "ops/require_finite.h"
@@ -52,6 +55,11 @@
   X(lion)                         \
   X(load_balancing_loss)          \
   X(load_balancing_loss_grad)     \
+  X(low_rank_down)                \
+  X(low_rank_down_grad)           \
+  X(low_rank_grad)                \
+  X(low_rank_linear)              \
+  X(low_rank_linear_dx)           \
   X(matmul)                       \
   X(random_normal)                \
   X(random_uniform)               \

@@ -69,6 +69,7 @@ checkOp({
     weights("three experts, 31 columns", 3, 5, 31, 2),
     weights("33 columns, 70 rows", 2, 70, 33, 8),
     weights("rank 17, 300 columns", 1, 9, 300, 17),
+    weights("over one piece of K", 1, 8, 2100, 3),
     weights("no rows", 2, 0, 4, 2),
   ],
   gradientOf: [],
