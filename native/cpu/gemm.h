@@ -74,7 +74,7 @@ MW_INLINE int64_t tile_scratch(int64_t rows, int64_t cols) {
 }
 
 // One product of register blocks within a tile: multiplies, and finishes after the last step of k.
-template <Left kLeft, Right kRight, class T, class Finish>
+template <Left kLeft, class T, class Finish>
 class Multiply {
  public:
   Multiply(Tile tile, int64_t steps, float* sums, const Finish& finish)
@@ -84,8 +84,9 @@ class Multiply {
   int64_t blocks() const { return blocks_; }
   int64_t first_row(int64_t block) const { return block * rows_; }
 
-  void operator()(int64_t step, int64_t block, int64_t j, const T* a, int64_t a_stride, const float* b, int64_t b_stride,
-                  int64_t ks, Soon soon) const {
+  template <Right kRight>
+  void block(int64_t step, int64_t block, int64_t j, const T* a, int64_t a_stride, const float* b, int64_t b_stride,
+             int64_t ks, Soon soon) const {
     const int64_t i = block * rows_, rows = std::min(rows_, tile_.rows - i), cols = std::min<int64_t>(kPanel, tile_.cols - j);
     const auto multiply = register_block_for<kLeft, kRight, T>(rows, cols);
     // A single step uses the same, L1-hot sums again and again.
@@ -115,7 +116,7 @@ void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
                  const Finish& finish) {
   const int64_t depth = depth_of(K), steps = pieces(K, depth);
   float* const b_block = scratch;
-  const Multiply<Left::kRows, Right::kPacked, T, Finish> multiply(
+  const Multiply<Left::kRows, T, Finish> multiply(
       tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * kDepth, finish);
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
@@ -124,7 +125,7 @@ void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
     for (int64_t block = 0; block < multiply.blocks(); block++) {
       const T* const left = a.row<T>(tile.row + multiply.first_row(block)) + k0;
       for (int64_t j = 0; j < tile.cols; j += kPanel) {
-        multiply(step, block, j, left, a.stride, right + j * ks, kPanel, ks, Soon{});
+        multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks, Soon{});
       }
     }
   }
@@ -134,15 +135,24 @@ void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
 template <class Finish>
 void flat_tile(const Operand& a, const Operand& b, Tile tile, int64_t K, float* scratch, const Finish& finish) {
   const int64_t depth = even_piece(K, kFlatDepth, 8), steps = pieces(K, depth);
-  const Multiply<Left::kPacked, Right::kRows, float, Finish> multiply(tile, steps, scratch, finish);
-  float* const a_block = scratch + sums_of(tile.rows, tile.cols);
+  float* const sums = scratch + kPackCols * kDepth;
+  float *const b_block = scratch, *const a_block = sums + sums_of(tile.rows, tile.cols);
+  const Multiply<Left::kPacked, float, Finish> multiply(tile, steps, sums, finish);
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
     pack<kBlockRows>(a, tile.row, tile.rows, k0, ks, a_block);
     const float* const right = b.row<float>(k0) + tile.col;
     for (int64_t j = 0; j < tile.cols; j += kPanel) {
+      const int64_t cols = std::min<int64_t>(kPanel, tile.cols - j);
+      const bool whole = cols % kLanes == 0;  // vectors; or they would reach over the end of B
+      if (!whole) pack<kPanel>(b, tile.col + j, cols, k0, ks, b_block);
       for (int64_t block = 0; block < multiply.blocks(); block++) {
-        multiply(step, block, j, a_block + block * kBlockRows * ks, 0, right + j, b.stride, ks, Soon{});
+        const float* const left = a_block + block * kBlockRows * ks;
+        if (whole) {
+          multiply.template block<Right::kRows>(step, block, j, left, 0, right + j, b.stride, ks, Soon{});
+        } else {
+          multiply.template block<Right::kPacked>(step, block, j, left, 0, b_block, kPanel, ks, Soon{});
+        }
       }
     }
   }
@@ -155,7 +165,7 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
   float* const b_block = scratch;
   float* const sums = b_block + kPackCols * kDepth;
   float* const a_block = sums + sums_of(tile.rows, tile.cols);
-  const Multiply<Left::kPacked, Right::kPacked, float, Finish> multiply(tile, steps, sums, finish);
+  const Multiply<Left::kPacked, float, Finish> multiply(tile, steps, sums, finish);
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
     pack<kBlockRows>(a, tile.row, tile.rows, k0, ks, a_block);
@@ -164,7 +174,7 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       const float* const panels = packed.floats + k0 * packed.cols + (tile.col - packed.col) * ks;
       for (int64_t block = 0; block < multiply.blocks(); block++) {
         for (int64_t j = 0; j < tile.cols; j += kPanel) {
-          multiply(step, block, j, left(block), 0, panels + j * ks, kPanel, ks, Soon{});
+          multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panels + j * ks, kPanel, ks, Soon{});
         }
       }
       continue;
@@ -179,24 +189,24 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       // The next panel, a part of it beside each block.
       const int64_t lines = packed.floats ? pieces(kPanel, multiply.blocks()) : 0;
       for (int64_t block = 0; block < multiply.blocks(); block++) {
-        multiply(step, block, j, left(block), 0, panel, kPanel, ks, Soon{panel + kPanel * ks + block * lines * ks, lines});
+        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, Soon{panel + kPanel * ks + block * lines * ks, lines});
       }
     }
   }
 }
 
 // Is it cheaper not to pack A (B), because there are few columns (rows) to use it?
-MW_INLINE bool narrow(const Operand& a, int64_t cols, int64_t K) { return cols <= kNarrow && a.k_contiguous && !a.rows && K > 0; }
-MW_INLINE bool flat(const Operand& b, int64_t rows, int64_t K) {
+MW_INLINE bool in_place_left(const Operand& a, int64_t cols, int64_t K) { return cols <= kNarrow && a.k_contiguous && !a.rows && K > 0; }
+MW_INLINE bool in_place_right(const Operand& b, int64_t rows, int64_t K) {
   return rows <= kFlat && !b.k_contiguous && !b.rows && b.dtype == DType::f32 && K > 0;
 }
 
 template <class Finish>
 void blocked_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                   const Finish& finish) {
-  if (narrow(a, tile.cols, K)) {
+  if (in_place_left(a, tile.cols, K)) {
     with_float_type(a.dtype, [&](auto type) { narrow_tile<decltype(type)>(a, b, packed, tile, K, scratch, finish); });
-  } else if (!packed.floats && flat(b, tile.rows, K)) {
+  } else if (!packed.floats && in_place_right(b, tile.rows, K)) {
     flat_tile(a, b, tile, K, scratch, finish);
   } else {
     packed_tile(a, b, packed, tile, K, scratch, finish);
@@ -209,7 +219,7 @@ MW_INLINE bool few_cols(const Operand& a, int64_t cols, int64_t K) { return cols
 // The shorter side is the rows, and B's lie like those that a narrow tile reads in place; or the columns, and A's lie like
 // those of a flat one.
 MW_INLINE bool turns(const Operand& a, const Operand& b, int64_t rows, int64_t cols, int64_t K) {
-  return K >= 32 && (rows < cols ? narrow(b, rows, K) : cols < rows && flat(a, cols, K));
+  return K >= 32 && (rows < cols ? in_place_left(b, rows, K) : cols < rows && in_place_right(a, cols, K));
 }
 
 // One tile of C. `scratch` holds tile_scratch(rows, cols) floats.

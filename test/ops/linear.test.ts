@@ -36,6 +36,12 @@ checkOp({
     sizes("onto another product", 7, 9, 20, ["onto"]),
     sizes("onto, with a bias", 3, 300, 2, ["bias", "onto"]),
     sizes("no rows", 0, 4, 3, ["bias"]),
+    // The matrix core's ways: which side is packed, and whether k takes several steps.
+    sizes("few rows against many columns, onto", 20, 300, 140, ["onto"]),
+    sizes("many rows against few columns", 300, 41, 10),
+    sizes("a narrow input", 300, 10, 41),
+    sizes("each tile packs its own", 130, 300, 110, ["bias"]),
+    sizes("one packing for all tiles", 200, 270, 130),
     {
       title: "leading axes",
       floats: (random) => ({ x: normal([2, 3, 8], random), weight: normal([4, 8], random) }),
