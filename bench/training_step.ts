@@ -104,13 +104,17 @@ export interface Step {
 export const modelOf = ({ config }: Subject, device: Device, dtype: DType): Model =>
   createModel(config, { device, dtype, seed: 1 });
 
+/** Random tokens, the same each time. */
+export const batchOf = ({ config, documents = usualDocuments }: Subject): TokenBatch =>
+  packBatch(randomDocuments(config.vocab_size as number, documents));
+
 /** A model with random weights and what trains it on one batch of random tokens. */
 export function trainingStep(device: Device, dtype: DType, subject: Subject): Step {
   const { adapter: wanted, documents = usualDocuments, clip = true } = subject;
   const model = modelOf(subject, device, dtype);
   const attach = wanted?.kind === "dora" ? attachDora : attachLora;
   const adapter = wanted && attach(model, wanted.options);
-  const batch = packBatch(randomDocuments(model.config.vocabSize, documents));
+  const batch = batchOf(subject);
   const params = adapter?.params ?? model.params;
   const update = adamw({ lr: 1e-3, betas: [0.9, 0.95], weightDecay: 0.1 });
   const optimizer = (clip ? chain(clipByGlobalNorm(1), update) : update).init(params);

@@ -56,17 +56,10 @@ const libraries: readonly Library[] = [
 
 export const blasNames = libraries.map(({ name }) => name);
 
-/** Each thread on a processor of its own (or both may land on one); memory is kept and on huge pages. */
-const atItsBest = {
-  OMP_PROC_BIND: "true",
-  GLIBC_TUNABLES:
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184",
-};
-
 /** A program of blas.cc at work. */
 export class Blas extends Child {
   constructor(name: string, program: string, environment: Readonly<Record<string, string>>) {
-    super(name, program, [], { ...atItsBest, ...environment });
+    super(name, program, [], environment);
   }
 
   override async versions(): Promise<Record<string, string>> {

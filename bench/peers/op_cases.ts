@@ -1,5 +1,6 @@
 // T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden
 import { run } from "../../lib/core/run.ts";
+import { scope } from "../../lib/core/scope.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import { attention } from "../../lib/ops/attention.ts";
 import { groupedMatmul } from "../../lib/ops/grouped_matmul.ts";
@@ -39,7 +40,8 @@ const grouped = (sizes: Sizes, train: boolean): DuelCase => ({
     const { T, K, E, D, F } = sizes;
     const x = o.normal([T * K, D]);
     const weight = o.normal([E, F, D], { std: 0.02 });
-    const { offsets } = sortByExpert(o.ints(routed("zipf", E, T * K), [T, K]), E);
+    const experts = o.ints(routed("zipf", E, T * K), [T, K]);
+    const offsets = scope(() => sortByExpert(experts, E).offsets);
     const call = () => groupedMatmul(x, weight, { offsets });
     const settings = { loop: { kind: "loop" }, _grouped_mm: { kind: "grouped" } };
     const rest = { inputs: { x, weight, offsets }, peers: inPython("grouped", settings) };

@@ -27,8 +27,15 @@ export interface Peer {
   end(): Promise<void>;
 }
 
-/** What children get in their environment so that they use no more than this instruction set; "" is the machine's best. */
-export function heldTo(isa: string, processor: string): Record<string, string> {
+/** Each thread on a processor of its own (or both may land on one); memory is kept and on huge pages. */
+const atItsBest = {
+  OMP_PROC_BIND: "true",
+  GLIBC_TUNABLES:
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184",
+};
+
+/** So that children use no more than this instruction set; "" is the machine's best. */
+function heldTo(isa: string, processor: string): Record<string, string> {
   if (isa === "" || isa === "avx512") return {};
   if (isa !== "avx2") throw new Error(`bench:peers: --isa ${isa}, peers can be held to avx2 only`);
   return {
@@ -40,3 +47,9 @@ export function heldTo(isa: string, processor: string): Record<string, string> {
     BLIS_ARCH_TYPE: "6", // zen3; BLIS 0.9 knows numbers only, and takes a name for 0, which is AVX-512
   };
 }
+
+/** What children get in their environment. `processor` is its model name, `isa` the instruction set of both sides. */
+export const environmentOf = (isa: string, processor: string): Record<string, string> => ({
+  ...atItsBest,
+  ...heldTo(isa, processor),
+});

@@ -6,14 +6,14 @@ import type { InputFile } from "./peer.ts";
 export class Python extends Child {
   constructor(
     readonly interpreter: string,
-    environment: Readonly<Record<string, string>> = {},
+    environment: Readonly<Record<string, string>>,
   ) {
     super("python", interpreter, [path.join(import.meta.dirname, "peer.py")], environment);
   }
 
-  /** A process like this one, fresh. */
-  another(): Python {
-    return new Python(this.interpreter, this.environment);
+  /** A fresh process in this one's environment but for `changes`. */
+  another(changes: Readonly<Record<string, string>>): Python {
+    return new Python(this.interpreter, { ...this.environment, ...changes });
   }
 
   /** How many bytes so many calls of `work` take over what stands before the first. Only a fresh process can tell. */

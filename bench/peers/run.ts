@@ -20,7 +20,7 @@ import { type Figure, figures } from "./figures.ts";
 import { headCases } from "./head.ts";
 import { moeCases } from "./moe_cases.ts";
 import { opCases } from "./op_cases.ts";
-import { heldTo, type Peer } from "./peer.ts";
+import { environmentOf, type Peer } from "./peer.ts";
 import type { PeerCase } from "./peer_case.ts";
 import { productCases } from "./product_cases.ts";
 import { Python } from "./python.ts";
@@ -47,7 +47,7 @@ async function machine(peers: readonly Peer[]): Promise<string> {
 
 /** Programs that are installed. The others are named on stderr. */
 async function startPeers(): Promise<Peer[]> {
-  const environment = heldTo(options.isa, os.cpus()[0]?.model ?? "");
+  const environment = environmentOf(options.isa, os.cpus()[0]?.model ?? "");
   const interpreter = process.env.MIXWRIGHT_PEERS_PYTHON;
   if (!interpreter) {
     console.error(

@@ -2,8 +2,10 @@ import path from "node:path";
 import { saveAdapter } from "../../lib/adapters/peft_format.ts";
 import { type Device, device } from "../../lib/core/device.ts";
 import type { DType } from "../../lib/core/dtype.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { saveModel } from "../../lib/models/save.ts";
-import { modelOf, type Subject, subjects, trainingStep } from "../training_step.ts";
+import type { TokenBatch } from "../../lib/text/token_batch.ts";
+import { batchOf, modelOf, type Subject, subjects, trainingStep } from "../training_step.ts";
 import { Operands } from "../workload.ts";
 import { filesOf } from "./duel.ts";
 import { grownAlone } from "./memory.ts";
@@ -39,6 +41,11 @@ async function save(subject: Subject, device: Device, dtype: DType, dir: string)
   bare.dispose();
 }
 
+const tokensOf = ({ tokens, offsets }: TokenBatch, o: Operands): Tensor => {
+  const documents = offsets.length - 1;
+  return o.ints(tokens, [documents, tokens.length / documents]);
+};
+
 /** Both sides start from the same files. The losses of the first steps must agree. */
 const whole = (subject: Subject, dtype: DType, folder: string, adapted: object = {}): DuelCase => ({
   ...(subject === subjects.small && { figure: "C11" }),
@@ -58,11 +65,8 @@ const whole = (subject: Subject, dtype: DType, folder: string, adapted: object =
       ...adapted,
       checked,
     };
-    const documents = batch.offsets.length - 1;
     return {
-      inputs: {
-        tokens: o.ints(batch.tokens, [documents, batch.tokens.length / documents]),
-      },
+      inputs: { tokens: tokensOf(batch, o) },
       peers: inPython("step", waysIn(subject, dtype, common)),
       ours: () => void enqueue(),
       check: async () => {
@@ -73,6 +77,9 @@ const whole = (subject: Subject, dtype: DType, folder: string, adapted: object =
     };
   },
 });
+
+/** Memory that is kept for the next call would count. */
+const asUsual = { GLIBC_TUNABLES: "" };
 
 /**
  * Each side in a process of its own, PyTorch in every way: by how much the memory of a process grows while it trains, over
@@ -89,14 +96,11 @@ const stepMemory = (subject: Subject): MeasuredCase => ({
     using dev = await device("cpu");
     await save(subject, dev, "f32", dir);
     const o = new Operands(dev, "f32");
-    const { batch } = trainingStep(dev, "f32", subject);
-    const documents = batch.offsets.length - 1;
-    const tokens = o.ints(batch.tokens, [documents, batch.tokens.length / documents]);
-    const inputs = await filesOf({ tokens }, folder);
+    const inputs = await filesOf({ tokens: tokensOf(batchOf(subject), o) }, folder);
     const ours = await grownAlone("step", isa);
     const theirs: { way: string; bytes: number }[] = [];
     for (const [way, options] of Object.entries(waysIn(subject, "f32", optionsOf(subject, "f32", dir)))) {
-      const fresh = python.another();
+      const fresh = python.another(asUsual);
       try {
         theirs.push({ way, bytes: await fresh.grow("step", inputs, options, 3) });
       } finally {
