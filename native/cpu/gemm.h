@@ -20,7 +20,7 @@ constexpr int64_t kDepth = 256;            // steps of k at a time
 constexpr int64_t kFlatDepth = 64;         // and where B's rows are read in place: that many pages of memory
 constexpr int64_t kShallow = 32;           // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
-constexpr int64_t kTiles = 24;             // no fewer where there is room, so that threads end together
+constexpr int64_t kTiles = 12;             // a thread's, where there is room, so that all end together
 constexpr int64_t kNarrow = 96;            // so many columns are few: A's rows are read in place
 constexpr int64_t kFlat = 24;              // so many rows are few: B's rows are read in place
 
@@ -268,10 +268,12 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
   const Shared most = shared_tile();
   int64_t rows = even_piece(M, share ? most.rows : 192, kBlockRows);
   int64_t cols = even_piece(N, share ? std::clamp<int64_t>(most.strip_floats / K, 128, most.cols) : 256, kPanel);
-  const auto tiles = [&] { return pieces(M, rows) * pieces(N, cols); };
-  while (tiles() < kTiles && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
-  while (tiles() < kTiles && rows > 48) rows = even_piece(rows, rows - 1, kBlockRows);
-  while (tiles() < kTiles && cols > 64) cols = even_piece(cols, cols - 1, kPanel);
+  // A short side is packed by every tile: they must be long.
+  const int64_t least_rows = N <= kNarrow ? 128 : 48, least_cols = M <= kNarrow ? 128 : 64;
+  const auto too_few = [&] { return pieces(M, rows) * pieces(N, cols) < kTiles * exec.threads(); };
+  while (too_few() && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
+  while (too_few() && rows > least_rows) rows = even_piece(rows, rows - 1, kBlockRows);
+  while (too_few() && cols > least_cols) cols = even_piece(cols, cols - 1, kPanel);
   const int64_t row_tiles = pieces(M, rows);
   const int64_t strip = !share ? N : std::max<int64_t>(1, most.strip_floats / (K * cols)) * cols;
   const int64_t depth = depth_of(K);
