@@ -2,10 +2,9 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { device } from "../../lib/core/device.ts";
 import { run } from "../../lib/core/run.ts";
-import { createModel } from "../../lib/models/create.ts";
 import { adamw } from "../../lib/optim/adamw.ts";
-import { packBatch } from "../../lib/text/token_batch.ts";
 import { pretrain } from "../../lib/train/pretrain.ts";
+import { batchOf, modelOf, subjects } from "../training_step.ts";
 import type { MeasuredCase } from "./peer_case.ts";
 
 /** A kernel that has nothing to do: called, enqueued, and taken from the queue. */
@@ -42,30 +41,16 @@ async function timersLateMs(during: () => Promise<unknown>): Promise<number> {
   return monitor.percentile(99) / 1e6 - resolutionMs;
 }
 
-const config = {
-  model_type: "mixtral",
-  vocab_size: 4096,
-  hidden_size: 256,
-  intermediate_size: 512,
-  num_hidden_layers: 6,
-  num_attention_heads: 8,
-  num_key_value_heads: 8,
-  num_local_experts: 8,
-  num_experts_per_tok: 2,
-  max_position_embeddings: 256,
-};
-
 /** A timer's lateness, beside a training run in the same process. */
 const delay: MeasuredCase = {
   figure: "C14.delay_ms",
-  title: "pretrain, 6 layers, D 256, E 8 K 2 F 512, 8 × 256 tokens",
+  title: `pretrain, ${subjects.small.title}`,
   dtype: "f32",
   measure: async ({ isa }) => {
     const idle = await timersLateMs(() => pause(1000));
     using dev = await device("cpu", { isa });
-    const model = createModel(config, { device: dev, seed: 1 });
-    const document = (d: number) => Array.from({ length: 256 }, (_, i) => (i * 2654435 + d * 977) % 4096);
-    const data = [packBatch(Array.from({ length: 8 }, (_, d) => document(d)))];
+    const model = modelOf(subjects.small, dev, "f32");
+    const data = [batchOf(subjects.small)];
     const train = async (steps: number): Promise<number> => {
       let last = 0;
       for await (const { step } of pretrain({ model, data, optimizer: adamw({ lr: 1e-3 }), steps }))
