@@ -86,6 +86,11 @@ checkAttention({ heads: 4, kvHeads: 2, scale: 0.3 }, [
 checkAttention({ heads: 2, kvHeads: 1, window: 7 }, [
   documents("a window shorter than the documents", [3, 90, 0, 7], 2, 1, 8),
 ]);
+// Gradients in more than one wave: documents of several slices (of 128 rows, when there is little to share out).
+checkAttention({ heads: 1, kvHeads: 1 }, [documents("three slices", [270, 3, 129], 1, 1, 1)]);
+checkAttention({ heads: 2, kvHeads: 1, window: 140 }, [
+  documents("a window longer than a slice", [290], 2, 1, 1),
+]);
 // One key each: the softmax is 1 whatever q and k are, their gradients are rounding alone.
 checkAttention({ heads: 2, kvHeads: 2, window: 1 }, [documents("a window of one", [4, 1], 2, 2, 5)], 200);
 
