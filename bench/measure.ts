@@ -53,3 +53,34 @@ export async function interleaved(
     };
   });
 }
+
+const pairs = { min: 7, max: 21, budgetMs: 3000 };
+
+/**
+ * Time of `over` by that of `under`, each time taken beside the other: the median of these ratios, which a machine that changes
+ * its pace disturbs less than the ratio of medians. With the median times in seconds.
+ */
+export async function pairedRatio(
+  device: Device,
+  over: () => void,
+  under: () => void,
+): Promise<{ ratio: number; over: number; under: number }> {
+  const calls: number[] = [];
+  for (const pass of [over, under]) {
+    await sample(device, pass, 1);
+    calls.push(Math.max(1, Math.round(sampleMs / 1000 / (await sample(device, pass, 1)).seconds)));
+  }
+  const seconds: { ratio: number; over: number; under: number }[] = [];
+  const start = performance.now();
+  while (
+    seconds.length < pairs.max &&
+    (seconds.length < pairs.min || performance.now() - start < pairs.budgetMs)
+  ) {
+    const first = await sample(device, over, calls[0]!);
+    const second = await sample(device, under, calls[1]!);
+    seconds.push({ ratio: first.seconds / second.seconds, over: first.seconds, under: second.seconds });
+  }
+  const median = (of: "ratio" | "over" | "under"): number =>
+    seconds.map((one) => one[of]).sort((a, b) => a - b)[seconds.length >> 1]!;
+  return { ratio: median("ratio"), over: median("over"), under: median("under") };
+}

@@ -18,6 +18,10 @@ export interface Subject {
   title: string;
   config: Readonly<Record<string, unknown>>;
   adapter?: { kind: "lora" | "dora"; options: AttachOptions };
+  /** Of random tokens. Default: 4 × 512. */
+  documents?: { count: number; length: number };
+  /** Default: gradients are clipped. */
+  clip?: false;
 }
 
 const sizes = {
@@ -43,12 +47,30 @@ const olmoe = {
   num_experts_per_tok: 8,
   router_aux_loss_coef: 0,
 };
+const small = {
+  model_type: "mixtral",
+  vocab_size: 4096,
+  hidden_size: 256,
+  intermediate_size: 512,
+  num_hidden_layers: 6,
+  num_attention_heads: 8,
+  num_key_value_heads: 8,
+  max_position_embeddings: 256,
+  num_local_experts: 8,
+  num_experts_per_tok: 2,
+};
 const everywhere: AttachOptions = { rank: 16, alpha: 32, targets: "all-linear" };
 const onAttention: AttachOptions = { ...everywhere, targets: ["q_proj", "k_proj", "v_proj", "o_proj"] };
 
 export const subjects = {
   mixtral: { title: "Mixtral E 8 K 2 F 1024", config: mixtral },
   olmoe: { title: "OLMoE E 64 K 8 F 128", config: olmoe },
+  small: {
+    title: "small MoE, 6 layers D 256 E 8 K 2 F 512 V 4096, 8 × 256 tokens",
+    config: small,
+    documents: { count: 8, length: 256 },
+    clip: false,
+  },
   dora: {
     title: "Mixtral, DoRA r 16 on all linears",
     config: mixtral,
@@ -66,8 +88,7 @@ export const subjects = {
   },
 } satisfies Record<string, Subject>;
 
-const documents = 4;
-const length = 512;
+const usualDocuments = { count: 4, length: 512 };
 
 export interface Step {
   model: Model;
@@ -83,18 +104,20 @@ export interface Step {
 export const modelOf = ({ config }: Subject, device: Device, dtype: DType): Model =>
   createModel(config, { device, dtype, seed: 1 });
 
+/** Random tokens, the same each time. */
+export const batchOf = ({ config, documents = usualDocuments }: Subject): TokenBatch =>
+  packBatch(randomDocuments(config.vocab_size as number, documents));
+
 /** A model with random weights and what trains it on one batch of random tokens. */
 export function trainingStep(device: Device, dtype: DType, subject: Subject): Step {
-  const { adapter: wanted } = subject;
+  const { adapter: wanted, documents = usualDocuments, clip = true } = subject;
   const model = modelOf(subject, device, dtype);
   const attach = wanted?.kind === "dora" ? attachDora : attachLora;
   const adapter = wanted && attach(model, wanted.options);
-  const batch = packBatch(randomDocuments(model.config.vocabSize));
+  const batch = batchOf(subject);
   const params = adapter?.params ?? model.params;
-  const optimizer = chain(
-    clipByGlobalNorm(1),
-    adamw({ lr: 1e-3, betas: [0.9, 0.95], weightDecay: 0.1 }),
-  ).init(params);
+  const update = adamw({ lr: 1e-3, betas: [0.9, 0.95], weightDecay: 0.1 });
+  const optimizer = (clip ? chain(clipByGlobalNorm(1), update) : update).init(params);
   const step = new TrainStep(model, params, (part, targets) => lossParts(model, part, { targets }), 0);
   let done = 0;
   return {
@@ -103,25 +126,28 @@ export function trainingStep(device: Device, dtype: DType, subject: Subject): St
     batch,
     tokens: batch.tokens.length,
     enqueue: async () => (await step.run(++done, [batch], optimizer).scalars).loss!,
-    costs: costsOf(model, adapter, batch.tokens.length),
+    costs: costsOf(model, adapter, documents),
   };
 }
 
-function randomDocuments(vocabulary: number): number[][] {
+type Documents = NonNullable<Subject["documents"]>;
+
+function randomDocuments(vocabulary: number, { count, length }: Documents): number[][] {
   let state = 1;
   const next = (): number => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Math.floor((state / 2 ** 32) * vocabulary);
   };
-  return Array.from({ length: documents }, () => Array.from({ length }, next));
+  return Array.from({ length: count }, () => Array.from({ length }, next));
 }
 
 /** Useful work by formula: products with the weights a token uses, attention over the pairs that causality leaves. */
-function costsOf(model: Model, adapter: Adapter | undefined, T: number): Step["costs"] {
+function costsOf(model: Model, adapter: Adapter | undefined, { count, length }: Documents): Step["costs"] {
+  const T = count * length;
   const { config, parts } = model;
   const { numExperts: E, numExpertsPerTok, hiddenSize: D, numHiddenLayers: layers } = config;
   const rowsOf = (linear: { grouped: boolean }): number => (linear.grouped ? T * numExpertsPerTok : T);
-  const pairs = (documents * length * (length + 1)) / 2;
+  const pairs = (count * length * (length + 1)) / 2;
   const attention = layers * 4 * config.numAttentionHeads * config.headDim * pairs;
   const products =
     2 * T * layers * E * D +

@@ -1,3 +1,4 @@
+import { scope } from "../../lib/core/scope.ts";
 import { combineRows } from "../../lib/ops/combine_rows.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { routed } from "../routing.ts";
@@ -8,7 +9,8 @@ const combined = (T: number, K: number, D: number, E: number): BenchCase => ({
   make: (o) => {
     const y = o.normal([T * K, D]);
     const weights = o.normal([T, K], { dtype: "f32" });
-    const { positions } = sortByExpert(o.ints(routed("uniform", E, T * K), [T, K]), E);
+    const experts = o.ints(routed("uniform", E, T * K), [T, K]);
+    const positions = scope(() => sortByExpert(experts, E).positions);
     const [rows, tokens, lists] = [o.bytes * T * K * D, o.bytes * T * D, 8 * T * K];
     return {
       activations: [y, weights],

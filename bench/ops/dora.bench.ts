@@ -1,3 +1,4 @@
+import { scope } from "../../lib/core/scope.ts";
 import { doraCompose, doraNorm, rowSumSquares } from "../../lib/ops/dora.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { routed } from "../routing.ts";
@@ -43,7 +44,8 @@ export const cases: BenchCase[] = [
       const v = o.normal([2 * T, N]);
       const magnitude = o.normal([E, N]);
       const norm = o.normal([E, N], { dtype: "f32" });
-      const { offsets } = sortByExpert(o.ints(routed("uniform", E, 2 * T), [T, 2]), E);
+      const experts = o.ints(routed("uniform", E, 2 * T), [T, 2]);
+      const offsets = scope(() => sortByExpert(experts, E).offsets);
       const bytes = o.bytes * 2 * T * N;
       return {
         activations: [v],

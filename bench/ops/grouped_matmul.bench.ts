@@ -1,3 +1,4 @@
+import { scope } from "../../lib/core/scope.ts";
 import { groupedMatmul } from "../../lib/ops/grouped_matmul.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { type Load, loads, loadTitle, routed } from "../routing.ts";
@@ -18,7 +19,11 @@ const up = ({ T, K, E, D, F }: Sizes, load: Load): BenchCase => ({
     const N = T * K;
     const x = o.normal([T, D]);
     const weight = o.normal([E, F, D], { std: 0.02 });
-    const { offsets, tokens, positions } = sortByExpert(o.ints(routed(load, E, N), [T, K]), E);
+    const experts = o.ints(routed(load, E, N), [T, K]);
+    const { offsets, tokens, positions } = scope(() => {
+      const { slots: _, ...rest } = sortByExpert(experts, E);
+      return rest;
+    });
     const gather = { rows: tokens, positions };
     const flops = 2 * N * D * F;
     return {

@@ -2,15 +2,19 @@ import { writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { device } from "../../lib/core/device.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { type Sample, sample } from "../measure.ts";
 import { Operands } from "../workload.ts";
-import type { Duel, PeerCase } from "./peer_case.ts";
-import type { Python } from "./python.ts";
+import type { InputFile, Peer } from "./peer.ts";
+import type { Arena, DuelCase, PeerCase } from "./peer_case.ts";
 
-/** Without an outcome the sides disagreed, or Python couldn't; `note` says what. */
+/** Without a value the sides disagreed, or a peer couldn't; `note` says what. */
 export interface Result {
+  figure?: string;
   title: string;
   dtype: string;
+  /** The peer's time by ours, or what the case measures. */
+  value?: number;
   outcome?: Outcome;
   note: string;
   /** Processes that were running or waiting to, at the end, on average of a minute. */
@@ -37,38 +41,55 @@ interface Contender {
   samples: Sample[];
 }
 
+/** A peer in one setting, with each number of threads. The most threads come first. */
+type Entrant = readonly Contender[];
+
 const sampleSeconds = 0.06;
-const rounds = { min: 4, max: 15 };
-const budgetMs = 6000;
+const rounds = { min: 3, max: 15 };
+const budgetMs = 4000;
+/** Who needs so many times the best time at first is out. */
+const hopeless = 1.6;
 const tolerances = { f32: 1e-3, bf16: 3e-2, i32: 0 };
 
+/** Runs a case. `value` is the peer's best time by ours, or the number measured. */
+export async function runCase(one: PeerCase, arena: Arena): Promise<Result> {
+  const { figure, title, dtype } = one;
+  const found = "make" in one ? await duel(one, arena) : await one.measure(arena);
+  return { ...(figure && { figure }), title, dtype, ...found, load: os.loadavg()[0]! };
+}
+
 /**
- * Runs a case on both sides. Both must come to the same numbers; then they take turns, the peer in every setting and with
- * one thread and two, but for the settings that need over twice its best time. Medians count, and the peer's best one.
+ * All sides must come to the same numbers; then they take turns, peers in every setting and with one thread and two, but for
+ * those that have no hope. Medians count, and the best peer's.
  */
-export async function duel(peerCase: PeerCase, python: Python, folder: string): Promise<Result> {
-  const { title, dtype } = peerCase;
-  using dev = await device("cpu");
-  const work = await peerCase.make(new Operands(dev, dtype));
-  const inputs = await filesOf(work, folder);
+async function duel(one: DuelCase, arena: Arena): Promise<Pick<Result, "value" | "outcome" | "note">> {
+  using dev = await device("cpu", { isa: arena.isa, ...(one.threads && { threads: one.threads }) });
+  const work = await one.make(new Operands(dev, one.dtype));
+  const wanted = Object.keys(work.peers);
+  if (!arena.peers.some(({ name }) => wanted.includes(name))) return { note: `no ${wanted.join(", no ")}` };
+  const inputs = await filesOf(work.inputs, arena.folder);
   const expected = await work.check();
-  const peers: Contender[] = [];
+  const entrants: Entrant[] = [];
   const notes: string[] = [];
-  const ids: string[] = [];
-  for (const [name, options] of Object.entries(work.settings)) {
-    ids.push(name);
-    try {
-      const { check } = await python.ask<{ check: number[] }>({
-        make: name,
-        case: work.python,
-        inputs,
-        options,
-      });
-      const fault = disagreement(expected, check, tolerances[dtype]);
-      if (fault) notes.push(`${name} differs: ${fault}`);
-      else peers.push(...threadsOf(python, name));
-    } catch (error) {
-      notes.push(`${name}: ${(error as Error).message.split("\n")[0]}`);
+  const made: [Peer, string][] = [];
+  for (const [name, { work: its, settings }] of Object.entries(work.peers)) {
+    const peer = arena.peers.find((each) => each.name === name);
+    if (peer === undefined) notes.push(`no ${name}`);
+    else {
+      for (const [setting, options] of Object.entries(settings)) {
+        made.push([peer, setting]);
+        try {
+          const fault = disagreement(
+            expected,
+            await peer.make(setting, its, inputs, options),
+            tolerances[one.dtype],
+          );
+          if (fault) notes.push(`${setting} differs: ${fault}`);
+          else entrants.push(entrantOf(peer, setting, one.threads ? [one.threads] : one.once ? [2] : [2, 1]));
+        } catch (error) {
+          notes.push(`${setting}: ${(error as Error).message.split("\n")[0]}`);
+        }
+      }
     }
   }
   const ours: Contender = {
@@ -76,34 +97,44 @@ export async function duel(peerCase: PeerCase, python: Python, folder: string): 
     time: (calls) => sample(dev, work.ours, calls),
     samples: [],
   };
-  const outcome = peers.length > 0 ? await compete(ours, peers) : undefined;
-  for (const drop of ids) await python.ask({ drop });
-  return { title, dtype, ...(outcome && { outcome }), note: notes.join("; "), load: os.loadavg()[0]! };
+  const outcome = entrants.length > 0 ? await compete(ours, entrants, one.once ?? false) : undefined;
+  for (const [peer, setting] of made) await peer.drop(setting);
+  const value = outcome && outcome.peer.seconds / outcome.ours.seconds;
+  return { ...(value !== undefined && { value, outcome }), note: notes.join("; ") };
 }
 
-const threadsOf = (python: Python, name: string): Contender[] =>
-  [1, 2].map((threads) => ({
-    name: `${name}, ${threads} thread${threads > 1 ? "s" : ""}`,
-    time: (calls) => python.ask<Sample>({ time: name, threads, calls }),
+const entrantOf = (peer: Peer, setting: string, threads: readonly number[]): Entrant =>
+  threads.map((count) => ({
+    name: `${setting}, ${count} thread${count > 1 ? "s" : ""}`,
+    time: (calls) => peer.time(setting, count, calls),
     samples: [],
   }));
 
-async function compete(ours: Contender, peers: readonly Contender[]): Promise<Outcome> {
+async function compete(ours: Contender, entrants: readonly Entrant[], once: boolean): Promise<Outcome> {
   const first = new Map<Contender, number>();
-  for (const contender of [ours, ...peers]) {
-    await contender.time(1);
-    first.set(contender, (await contender.time(1)).seconds);
+  const tried = async (one: Contender): Promise<number> => {
+    let shown = await one.time(1);
+    if (shown.seconds < 0.3) shown = await one.time(1); // caches, thread pools
+    first.set(one, shown.seconds);
+    if (once && one !== ours) one.samples.push(shown);
+    return shown.seconds;
+  };
+  await tried(ours);
+  let fastest = Number.POSITIVE_INFINITY;
+  for (const [most] of entrants) fastest = Math.min(fastest, await tried(most!));
+  for (const [most, ...fewer] of entrants) {
+    if (first.get(most!)! > hopeless * fastest) continue;
+    for (const one of fewer) fastest = Math.min(fastest, await tried(one));
   }
-  const fastest = Math.min(...peers.map((peer) => first.get(peer)!));
-  const left = [ours, ...peers.filter((peer) => first.get(peer)! <= 2 * fastest)];
+  const peers = [...first.keys()].filter((one) => one !== ours && first.get(one)! <= hopeless * fastest);
   const start = performance.now();
   for (let r = 0; r < rounds.max && (r < rounds.min || performance.now() - start < budgetMs); r++) {
-    for (const contender of left) {
+    for (const contender of once ? [ours] : [ours, ...peers]) {
       const calls = Math.max(1, Math.round(sampleSeconds / first.get(contender)!));
       contender.samples.push(await contender.time(calls));
     }
   }
-  const standings = left.slice(1).map(({ name, samples }) => ({ setting: name, peer: standing(samples) }));
+  const standings = peers.map(({ name, samples }) => ({ setting: name, peer: standing(samples) }));
   const best = standings.reduce((a, b) => (b.peer.seconds < a.peer.seconds ? b : a));
   return { ours: standing(ours.samples), ...best };
 }
@@ -114,9 +145,12 @@ function standing(samples: readonly Sample[]): Standing {
   return { seconds: seconds[seconds.length >> 1]!, processors: sum("cpuSeconds") / sum("seconds") };
 }
 
-/** Inputs as raw files: bf16 widened to f32. */
-async function filesOf({ inputs }: Duel, folder: string): Promise<object> {
-  const files: Record<string, object> = {};
+/** Writes tensors for the peers to read. */
+export async function filesOf(
+  inputs: Readonly<Record<string, Tensor>>,
+  folder: string,
+): Promise<Record<string, InputFile>> {
+  const files: Record<string, InputFile> = {};
   for (const [name, tensor] of Object.entries(inputs)) {
     const file = path.join(folder, name);
     await writeFile(file, await tensor.data());

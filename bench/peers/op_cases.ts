@@ -1,15 +1,13 @@
-// T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden, N outputs, r rank
-import { LowRank } from "../../lib/adapters/low_rank.ts";
+// T tokens, D model, E experts, K chosen, R = T·K routed rows, F hidden
 import { run } from "../../lib/core/run.ts";
-import { SparseMoe } from "../../lib/nn/experts.ts";
-import { Linear } from "../../lib/nn/linear.ts";
+import { scope } from "../../lib/core/scope.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { attention } from "../../lib/ops/attention.ts";
 import { groupedMatmul } from "../../lib/ops/grouped_matmul.ts";
 import { linear } from "../../lib/ops/linear.ts";
 import { sortByExpert } from "../../lib/ops/sort_by_expert.ts";
 import { routed } from "../routing.ts";
-import type { Operands } from "../workload.ts";
-import { forwardDuel, type PeerCase, sumOfSquares, trainingDuel } from "./peer_case.ts";
+import { type DuelCase, forwardDuel, inPython, sumOfSquares, trainingDuel } from "./peer_case.ts";
 
 interface Sizes {
   T: number;
@@ -23,86 +21,35 @@ const few: Sizes = { T: 2048, K: 2, E: 8, D: 512, F: 1024 };
 const many: Sizes = { T: 2048, K: 8, E: 64, D: 512, F: 128 };
 const named = ({ T, K, E, D, F }: Sizes): string => `T ${T} E ${E} K ${K}, ${D}→${F}`;
 
-const sgemm = (n: number, dtype: "f32" | "bf16"): PeerCase => ({
+const sgemm = (n: number, dtype: "f32" | "bf16"): DuelCase => ({
   title: `matmul ${n}`,
   dtype,
   make: (o) => {
     const inputs = { x: o.normal([n, n]), weight: o.normal([n, n]) };
     return forwardDuel(() => linear(inputs.x, inputs.weight), {
-      python: "matmul",
       inputs,
-      settings: { "torch.matmul": {} },
+      peers: inPython("matmul", { "torch.matmul": {} }),
     });
   },
 });
 
-const grouped = (sizes: Sizes, train: boolean): PeerCase => ({
+const grouped = (sizes: Sizes, train: boolean): DuelCase => ({
   title: `grouped GEMM, ${named(sizes)}, ${train ? "fwd+bwd" : "fwd"}`,
   dtype: "f32",
   make: (o) => {
     const { T, K, E, D, F } = sizes;
     const x = o.normal([T * K, D]);
     const weight = o.normal([E, F, D], { std: 0.02 });
-    const { offsets } = sortByExpert(o.ints(routed("zipf", E, T * K), [T, K]), E);
+    const experts = o.ints(routed("zipf", E, T * K), [T, K]);
+    const offsets = scope(() => sortByExpert(experts, E).offsets);
     const call = () => groupedMatmul(x, weight, { offsets });
     const settings = { loop: { kind: "loop" }, _grouped_mm: { kind: "grouped" } };
-    const rest = { python: "grouped", inputs: { x, weight, offsets }, settings };
+    const rest = { inputs: { x, weight, offsets }, peers: inPython("grouped", settings) };
     return train ? trainingDuel(o, call, [[x], [weight]], rest) : forwardDuel(call, rest);
   },
 });
 
-const moe = (sizes: Sizes, dtype: "f32" | "bf16"): PeerCase => ({
-  title: `MoE layer, ${named(sizes)}, fwd+bwd`,
-  dtype,
-  make: (o) => {
-    const { T, K, E, D, F } = sizes;
-    const layer = (...shape: number[]) => new Linear([], o.normal(shape, { std: 0.02 }));
-    const parts = { router: layer(E, D), gate: layer(E, F, D), up: layer(E, F, D), down: layer(E, D, F) };
-    const block = new SparseMoe({ ...parts, topK: K, renormalize: true });
-    const x = o.normal([T, D]);
-    const { router, gate, up, down } = parts;
-    return trainingDuel(
-      o,
-      () => block.forward(x).out,
-      [[x], [router.weight], [gate.weight, up.weight], [down.weight]],
-      {
-        python: "moe",
-        inputs: { x, router: router.weight, gate: gate.weight, up: up.weight, down: down.weight },
-        settings: {
-          eager: { topK: K, experts: "eager" },
-          grouped_mm: { topK: K, experts: "grouped_mm" },
-        },
-      },
-    );
-  },
-});
-
-/** As in a model: with gradients to the input, the base frozen, DoRA's norm computed again each time. */
-const lowRank = (dora: boolean): PeerCase => ({
-  title: `${dora ? "DoRA" : "LoRA"} linear, T 2048, 1024→1024, r 16, fwd+bwd`,
-  dtype: "f32",
-  make: (o: Operands) => {
-    const [T, N, r] = [2048, 1024, 16];
-    const x = o.normal([T, N]);
-    const layer = new Linear(["layer"], o.normal([N, N], { std: 0.02 }));
-    const a = o.normal([r, N], { std: 0.02 });
-    const b = o.normal([N, r], { std: 0.02 });
-    const magnitude = dora ? o.normal([N]) : undefined;
-    const low = new LowRank(layer, { a, b, magnitude, scaling: 2, dropout: 0 });
-    const call = () => {
-      a.version++; // as after an update
-      return low.apply(layer, x, undefined);
-    };
-    const leaves = [[x], [a], [b], ...(magnitude ? [[magnitude]] : [])];
-    return trainingDuel(o, call, leaves, {
-      python: "low_rank",
-      inputs: { x, weight: layer.weight, a, b, ...(magnitude && { magnitude }) },
-      settings: { peft: { dora } },
-    });
-  },
-});
-
-const causal = (documents: number, length: number): PeerCase => ({
+const causal = (documents: number, length: number): DuelCase => ({
   title: `attention ${documents} × ${length}, H 8 G 4 hd 64, fwd+bwd`,
   dtype: "f32",
   make: (o) => {
@@ -114,47 +61,36 @@ const causal = (documents: number, length: number): PeerCase => ({
     );
     const shape = { documents, heads, kvHeads };
     return trainingDuel(o, () => attention(q, k, v, offsets, { heads, kvHeads }), [[q], [k], [v]], {
-      python: "attention",
       inputs: { q, k, v },
-      settings: { "SDPA, GQA": { ...shape, kind: "gqa" }, "SDPA, repeated KV": { ...shape, kind: "repeat" } },
+      peers: inPython("attention", {
+        "SDPA, GQA": { ...shape, kind: "gqa" },
+        "SDPA, repeated KV": { ...shape, kind: "repeat" },
+      }),
     });
   },
 });
 
-const update: PeerCase = {
-  title: "AdamW, 24 tensors, 12.6 million parameters",
+const update = (kind: "fused" | "foreach"): DuelCase => ({
+  figure: `C9.${kind}`,
+  title: `AdamW, ${count} tensors, ${((count * rows * columns) / 1e6).toFixed(1)} million parameters`,
   dtype: "f32",
   make: (o) => {
-    const all = [24, 1024, 512];
+    const all = [count, rows, columns];
     const sources = { params: o.normal(all, { std: 0.02 }), grads: o.normal(all, { std: 1e-3 }) };
-    const lists = [sources.params, o.device.full(all, 0), o.device.full(all, 0)].map((tensor) =>
-      Array.from({ length: 24 }, (_, i) => tensor.view([1024, 512], i * 1024 * 512)),
-    );
-    const [params, first, second] = lists as [(typeof lists)[0], (typeof lists)[0], (typeof lists)[0]];
-    const grads = params.map((_, i) => sources.grads.view([1024, 512], i * 1024 * 512));
+    const listOf = (whole: Tensor): Tensor[] =>
+      Array.from({ length: count }, (_, i) => whole.view([rows, columns], i * rows * columns));
+    const [params, grads] = [listOf(sources.params), listOf(sources.grads)];
+    const [first, second] = [listOf(o.device.full(all, 0)), listOf(o.device.full(all, 0))];
     const masters = params.map(() => undefined);
+    const [lr, beta1, beta2, eps, decay] = [1e-3, 0.9, 0.95, 1e-8, 0.1];
     let done = 0;
-    const ours = () =>
-      run(
-        "adamw",
-        grads,
-        params,
-        first,
-        second,
-        masters,
-        undefined,
-        1e-3,
-        0.9,
-        0.95,
-        1e-8,
-        0.1,
-        true,
-        ++done,
-      );
+    const ours = () => {
+      const numbers = [lr, beta1, beta2, eps, decay] as const;
+      run("adamw", grads, params, first, second, masters, undefined, ...numbers, true, ++done);
+    };
     return {
-      python: "adamw",
       inputs: sources,
-      settings: { foreach: { kind: "foreach" }, fused: { kind: "fused" } },
+      peers: inPython("adamw", { [kind]: { kind } }),
       ours,
       check: async () => {
         for (let i = 0; i < 3; i++) ours();
@@ -162,21 +98,18 @@ const update: PeerCase = {
       },
     };
   },
-};
+});
+const [count, rows, columns] = [48, 1024, 1024];
 
-export const opCases: readonly PeerCase[] = [
+export const opCases: readonly DuelCase[] = [
   sgemm(1024, "f32"),
   sgemm(2048, "f32"),
   sgemm(2048, "bf16"),
   grouped(few, false),
   grouped(few, true),
   grouped(many, true),
-  moe(few, "f32"),
-  moe(few, "bf16"),
-  moe(many, "f32"),
-  lowRank(true),
-  lowRank(false),
+  update("fused"),
+  update("foreach"),
   causal(4, 512),
   causal(1, 2048),
-  update,
 ];

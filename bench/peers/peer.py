@@ -3,7 +3,11 @@
 {"make": id, "case", "inputs": {name: {file, shape, dtype}}, "options"}  -> {"check": [numbers that both sides must share]}
 {"time": id, "threads", "calls"}                                        -> {"seconds", "cpuSeconds": of one call}
 {"drop": id}                                                            -> {}
+{"grow": calls, "case", "inputs", "options"}                            -> {"bytes": how far calls went over what stood before}
+{}                                                                      -> {"torch", "transformers", "peft": versions}
 """
+import ctypes
+import gc
 import json
 import math
 import os
@@ -15,158 +19,17 @@ import peft
 import torch
 import transformers
 
+from peer_adapters import dora_norm, low_rank
+from peer_models import step
+from peer_moe import moe
+from peer_ops import adamw, attention, grouped, linear_cross_entropy, matmul
+from peer_products import products
+
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what libraries print must not mix with the answers
 
-
-def square(tensor):
-    return tensor.detach().double().square().sum().item()
-
-
-def forward_only(call):
-    """Work without gradients. The check is made of the output."""
-
-    def run():
-        with torch.no_grad():
-            call()
-
-    def check():
-        with torch.no_grad():
-            return [square(call())]
-
-    return run, check
-
-
-def with_gradients(call, leaves, upstream):
-    """Forward, and backward from a given gradient of the output."""
-    for leaf in leaves:
-        leaf.requires_grad_(True)
-
-    def run():
-        for leaf in leaves:
-            leaf.grad = None
-        y = call()
-        y.backward(upstream.view_as(y))
-        return y
-
-    def check():
-        y = run()
-        dot = (y.detach().double() * upstream.view_as(y).double()).sum().item()
-        return [dot] + [square(leaf.grad) for leaf in leaves]
-
-    return run, check
-
-
-def matmul(i, how):
-    return forward_only(lambda: torch.matmul(i["x"], i["weight"].T))
-
-
-def grouped(i, how):
-    x, weight = i["x"], i["weight"]
-    ends = i["offsets"][1:]
-    spans = list(zip(i["offsets"].tolist(), ends.tolist()))
-    if how["kind"] == "loop":
-        call = lambda: torch.cat([x[a:b] @ w.T for (a, b), w in zip(spans, weight.unbind())])
-    else:
-        call = lambda: torch._grouped_mm(x, weight.transpose(1, 2), offs=ends)
-    return with_gradients(call, [x, weight], i["upstream"]) if "upstream" in i else forward_only(call)
-
-
-def moe(i, how):
-    x, router, gate, up, down = (i[name] for name in ("x", "router", "gate", "up", "down"))
-    config = transformers.MixtralConfig(
-        hidden_size=x.shape[1],
-        intermediate_size=gate.shape[1],
-        num_local_experts=gate.shape[0],
-        num_experts_per_tok=how["topK"],
-    )
-    config._experts_implementation = how["experts"]
-    block = transformers.models.mixtral.modeling_mixtral.MixtralSparseMoeBlock(config)
-    block.gate.weight = torch.nn.Parameter(router)
-    block.experts.gate_up_proj = torch.nn.Parameter(torch.cat([gate, up], 1))
-    block.experts.down_proj = torch.nn.Parameter(down)
-    weights = [block.gate.weight, block.experts.gate_up_proj, block.experts.down_proj]
-    return with_gradients(lambda: block(x[None])[0], [x, *weights], i["upstream"])
-
-
-def low_rank(i, how):
-    """An adapted linear layer of peft, with gradients to its input and its adapter."""
-    out, into = i["weight"].shape
-    model = torch.nn.Sequential(torch.nn.Linear(into, out, bias=False))
-    model[0].weight = torch.nn.Parameter(i["weight"])
-    rank = i["a"].shape[0]
-    settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["0"], use_dora=how["dora"])
-    layer = peft.get_peft_model(model, settings).base_model.model[0]
-    layer.lora_A["default"].weight.data = i["a"]
-    layer.lora_B["default"].weight.data = i["b"]
-    leaves = [i["x"], layer.lora_A["default"].weight, layer.lora_B["default"].weight]
-    if how["dora"]:
-        layer.lora_magnitude_vector["default"].weight.data = i["magnitude"]
-        leaves.append(layer.lora_magnitude_vector["default"].weight)
-    return with_gradients(lambda: layer(i["x"]), leaves, i["upstream"])
-
-
-def adamw(i, how):
-    params = [torch.nn.Parameter(p.clone()) for p in i["params"].unbind()]
-    for p, grad in zip(params, i["grads"].unbind()):
-        p.grad = grad.clone()
-    optimizer = torch.optim.AdamW(
-        params, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, **{how["kind"]: True}
-    )
-
-    def check():
-        for _ in range(3):
-            optimizer.step()
-        return [sum(map(square, params))]
-
-    return optimizer.step, check
-
-
-def attention(i, how):
-    documents, heads, kv_heads = how["documents"], how["heads"], how["kvHeads"]
-    split = lambda t, n: t.view(documents, -1, n, t.shape[1] // n).transpose(1, 2)
-
-    def call():
-        q, k, v = split(i["q"], heads), split(i["k"], kv_heads), split(i["v"], kv_heads)
-        if how["kind"] == "repeat":
-            k, v = (t.repeat_interleave(heads // kv_heads, 1) for t in (k, v))
-        y = torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, is_causal=True, enable_gqa=how["kind"] == "gqa"
-        )
-        return y.transpose(1, 2).reshape(i["q"].shape)
-
-    return with_gradients(call, [i["q"], i["k"], i["v"]], i["upstream"])
-
-
-def step(i, how):
-    """A whole training step: forward, backward, clipping, AdamW."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        how["model"],
-        dtype=getattr(torch, how["dtype"]),
-        attn_implementation="sdpa",
-        experts_implementation=how["experts"],
-    )
-    if "adapter" in how:
-        model = peft.PeftModel.from_pretrained(model, how["adapter"], is_trainable=True)
-    elif "lora" in how:
-        model = peft.get_peft_model(model, peft.LoraConfig(init_lora_weights=True, **how["lora"]))
-    model.train()
-    params = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    tokens = i["tokens"].long()
-
-    def run():
-        optimizer.zero_grad(set_to_none=True)
-        loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(params, 1.0, foreach=True)
-        optimizer.step()
-        return loss.item()
-
-    return run, lambda: [run() for _ in range(how["checked"])]
-
-
-cases = {f.__name__: f for f in (matmul, grouped, moe, low_rank, adamw, attention, step)}
+works = (matmul, products, grouped, moe, low_rank, dora_norm, adamw, attention, linear_cross_entropy, step)
+cases = {f.__name__: f for f in works}
 kinds = {"f32": torch.float32, "bf16": torch.float32, "i32": torch.int32}
 made = {}
 
@@ -177,10 +40,33 @@ def load(file, shape, dtype):
     return tensor.bfloat16() if dtype == "bf16" else tensor
 
 
+def build(request):
+    inputs = {name: load(**at) for name, at in request["inputs"].items()}
+    return cases[request["case"]](inputs, request["options"])
+
+
+def resident(line):
+    """VmRSS or VmHWM, in bytes."""
+    with open("/proc/self/status") as status:
+        return next(int(each.split()[1]) * 1024 for each in status if each.startswith(line))
+
+
+def grown(request):
+    """Like growthOf in memory.ts. Weights and inputs stand before, gradients and optimizer state don't."""
+    run, _ = build(request)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    before = resident("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    for _ in range(request["grow"]):
+        run()
+    return resident("VmHWM") - before
+
+
 def answer(request):
     if "make" in request:
-        inputs = {name: load(**at) for name, at in request["inputs"].items()}
-        made[request["make"]], check = cases[request["case"]](inputs, request["options"])
+        made[request["make"]], check = build(request)
         return {"check": check()}
     if "time" in request:
         run = made[request["time"]]
@@ -193,7 +79,9 @@ def answer(request):
     if "drop" in request:
         made.pop(request["drop"], None)
         return {}
-    return {name: module.__version__ for name, module in (("torch", torch), ("transformers", transformers), ("peft", peft))}
+    if "grow" in request:
+        return {"bytes": grown(request)}
+    return {module.__name__: module.__version__ for module in (torch, transformers, peft)}
 
 
 for line in sys.stdin:

@@ -3,24 +3,61 @@ import { scope } from "../../lib/core/scope.ts";
 import { disposeAll, record, valueAndGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import type { Operands } from "../workload.ts";
+import type { Peer } from "./peer.ts";
 
-/** The same work on both sides. */
-export interface PeerCase {
+interface Named {
+  /** What figure it counts for: an id of figures.ts. */
+  figure?: string;
   title: string;
   dtype: DType;
+}
+
+/** The same work on both sides. */
+export interface DuelCase extends Named {
+  /** Both sides run on so many. Without it we take all, the peers the better of 1 and 2. */
+  threads?: number;
+  /** A call of the peer's takes so long that one tells enough. */
+  once?: true;
   make: (operands: Operands) => Duel | Promise<Duel>;
+}
+
+/** A number that no duel gives: memory, delays, one of our ways against another. */
+export interface MeasuredCase extends Named {
+  measure: (arena: Arena) => Promise<Measured>;
+}
+
+export type PeerCase = DuelCase | MeasuredCase;
+
+export interface Measured {
+  /** Absent: it couldn't be measured, `note` says why. */
+  value?: number;
+  note: string;
+}
+
+/** Where cases run. */
+export interface Arena {
+  peers: readonly Peer[];
+  /** For files that both sides read. */
+  folder: string;
+  /** Instruction set of both sides; "" is the machine's best. */
+  isa: string;
 }
 
 export interface Duel {
   /** Enqueues our side once. */
   ours: () => void;
-  /** Does it once, and says numbers that Python must arrive at, too. */
+  /** Does it once, and says numbers that the peers must arrive at, too. */
   check: () => Promise<number[]>;
-  /** Function of peer.py, what it reads, and its settings: the fastest one counts. */
-  python: string;
   inputs: Record<string, Tensor>;
-  settings: Record<string, object>;
+  /** By the name of a peer: what it calls the work, and its settings. The fastest one counts. */
+  peers: Record<string, { work: string; settings: Record<string, object> }>;
 }
+
+type Sides = Pick<Duel, "inputs" | "peers">;
+
+export const inPython = (work: string, settings: Record<string, object>): Duel["peers"] => ({
+  python: { work, settings },
+});
 
 export async function sumOfSquares(...tensors: readonly Tensor[]): Promise<number> {
   let sum = 0;
@@ -35,7 +72,7 @@ function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 /** A pass without gradients. */
-export function forwardDuel(call: () => Tensor, rest: Pick<Duel, "python" | "inputs" | "settings">): Duel {
+export function forwardDuel(call: () => Tensor, rest: Sides): Duel {
   return {
     ...rest,
     ours: () => scope(() => void call()),
@@ -49,20 +86,17 @@ export function forwardDuel(call: () => Tensor, rest: Pick<Duel, "python" | "inp
 }
 
 /**
- * Forward, and backward from a random gradient of the output to all `leaves`. Leaves that are one tensor for Python stand in
- * one list.
+ * Forward, and backward from a gradient of the output (`given`, or random) to all `leaves`. Leaves that are one tensor for
+ * Python stand in one list.
  */
 export function trainingDuel(
   o: Operands,
   call: () => Tensor,
   leaves: readonly (readonly Tensor[])[],
-  rest: Pick<Duel, "python" | "inputs" | "settings">,
+  rest: Sides,
+  given?: Tensor,
 ): Duel {
-  const { shape, dtype } = scope(() => {
-    const y = call();
-    return { shape: y.shape, dtype: y.dtype };
-  });
-  const upstream = o.normal(shape, { dtype });
+  const upstream = given ?? upstreamOf(o, call);
   const params = Object.fromEntries(leaves.flat().map((leaf, i) => [`leaf${i}`, leaf]));
   const pass = (shown?: (y: Tensor) => void) =>
     valueAndGrad(params, () => {
@@ -99,4 +133,12 @@ export function trainingDuel(
       return numbers;
     },
   };
+}
+
+function upstreamOf(o: Operands, call: () => Tensor): Tensor {
+  const { shape, dtype } = scope(() => {
+    const y = call();
+    return { shape: y.shape, dtype: y.dtype };
+  });
+  return o.normal(shape, { dtype });
 }

@@ -1,32 +1,28 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
-import { createInterface } from "node:readline";
+import { Child } from "./child.ts";
+import type { InputFile } from "./peer.ts";
 
-/** peer.py at work: a request is an object, and so is its answer. One at a time. */
-export class Python {
-  readonly #child: ChildProcessWithoutNullStreams;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(interpreter: string) {
-    this.#child = spawn(interpreter, [path.join(import.meta.dirname, "peer.py")]);
-    this.#child.stderr.resume(); // warnings of the libraries
-    this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
+/** peer.py at work. */
+export class Python extends Child {
+  constructor(
+    readonly interpreter: string,
+    environment: Readonly<Record<string, string>>,
+  ) {
+    super("python", interpreter, [path.join(import.meta.dirname, "peer.py")], environment);
   }
 
-  /** Throws what Python threw. */
-  async ask<T extends object>(request: object): Promise<T> {
-    this.#child.stdin.write(JSON.stringify(request) + "\n");
-    const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`peer.py ended with ${this.#child.exitCode ?? this.#child.signalCode}`);
-    const answer = JSON.parse(value) as T | { error: string };
-    if ("error" in answer) throw new Error(answer.error);
-    return answer;
+  /** A fresh process in this one's environment but for `changes`. */
+  another(changes: Readonly<Record<string, string>>): Python {
+    return new Python(this.interpreter, { ...this.environment, ...changes });
   }
 
-  async end(): Promise<void> {
-    const exit = once(this.#child, "exit");
-    this.#child.stdin.end();
-    await exit;
+  /** How many bytes so many calls of `work` take over what stands before the first. Only a fresh process can tell. */
+  async grow(
+    work: string,
+    inputs: Readonly<Record<string, InputFile>>,
+    options: object,
+    calls: number,
+  ): Promise<number> {
+    return (await this.ask<{ bytes: number }>({ grow: calls, case: work, inputs, options })).bytes;
   }
 }

@@ -1,41 +1,46 @@
 // From a kernel's signature to its JavaScript function: In, Out and lists arrive as tensor ids (0 = not given), numbers as
 // numbers. The function resolves the ids, enqueues the kernel and returns at once.
 #pragma once
-#include <napi.h>
-
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "binding/environment.h"
+#include "binding/call.h"
+#include "core/checks.h"
 
 namespace mixwright {
 
 // What reads the operands of one call: they must live on the device that the call runs on.
 struct OpCall {
-  Environment& env;
+  const Call& call;
   const Device& device;
   const char* op;
 
   template <class Operand>
-  Operand operand(const Napi::Value& value) const {
-    const int64_t id = Environment::id_of(value);
+  Operand operand(napi_value value) const {
+    const int64_t id = call.tensor_of(value);
     Operand operand;
     if (id == 0) return operand;
-    const Slot& slot = env.tensors.at(id);
+    const Slot& slot = call.environment().tensors.at(id);
     if (slot.device != &device) throw std::invalid_argument(std::string(op) + ": an operand lives on another device");
     static_cast<View&>(operand) = slot.view;
     return operand;
   }
 
   template <class Operand>
-  std::vector<Operand> operands(const Napi::Value& value) const {
-    if (!value.IsArray()) throw std::invalid_argument("an array of tensor ids was expected");
-    const Napi::Array ids = value.As<Napi::Array>();
-    std::vector<Operand> list(ids.Length());
-    for (uint32_t i = 0; i < ids.Length(); i++) list[i] = operand<Operand>(ids.Get(i));
+  std::vector<Operand> operands(napi_value value) const {
+    uint32_t count;
+    if (napi_get_array_length(call.node(), value, &count) != napi_ok) {
+      throw std::invalid_argument("an array of tensor ids was expected");
+    }
+    std::vector<Operand> list(count);
+    for (uint32_t i = 0; i < count; i++) {
+      napi_value id;
+      if (napi_get_element(call.node(), value, i, &id) != napi_ok) throw Napi::Error::New(call.node());
+      list[i] = operand<Operand>(id);
+    }
     return list;
   }
 };
@@ -46,30 +51,27 @@ struct Argument;  // letter: how the signature string names it; read: from JavaS
 template <>
 struct Argument<In> {
   static constexpr char letter = 'I';
-  static In read(const OpCall& call, const Napi::Value& value) { return call.operand<In>(value); }
+  static In read(const OpCall& call, napi_value value) { return call.operand<In>(value); }
 };
 template <>
 struct Argument<Out> {
   static constexpr char letter = 'O';
-  static Out read(const OpCall& call, const Napi::Value& value) { return call.operand<Out>(value); }
+  static Out read(const OpCall& call, napi_value value) { return call.operand<Out>(value); }
 };
 template <>
 struct Argument<InList> {
   static constexpr char letter = 'i';
-  static InList read(const OpCall& call, const Napi::Value& value) { return call.operands<In>(value); }
+  static InList read(const OpCall& call, napi_value value) { return call.operands<In>(value); }
 };
 template <>
 struct Argument<OutList> {
   static constexpr char letter = 'o';
-  static OutList read(const OpCall& call, const Napi::Value& value) { return call.operands<Out>(value); }
+  static OutList read(const OpCall& call, napi_value value) { return call.operands<Out>(value); }
 };
 template <class Number>
 struct NumberArgument {
   static constexpr char letter = 'n';
-  static Number read(const OpCall&, const Napi::Value& value) {
-    if (!value.IsNumber() && !value.IsBoolean()) throw std::invalid_argument("a number was expected");
-    return Number(value.IsBoolean() ? double(value.As<Napi::Boolean>().Value()) : value.As<Napi::Number>().DoubleValue());
-  }
+  static Number read(const OpCall& op, napi_value value) { return Number(op.call.number_of(value)); }
 };
 template <> struct Argument<float> : NumberArgument<float> {};
 template <> struct Argument<double> : NumberArgument<double> {};
@@ -83,6 +85,12 @@ inline void collect_output(std::vector<View>& outputs, const OutList& list) {
 template <class T>
 void collect_output(std::vector<View>&, const T&) {}
 
+template <class Kernel>
+struct OpRow {
+  const char* name;
+  Kernel* const cpu::Kernels::*kernel;
+};
+
 template <class Signature>
 struct OpBinding;
 
@@ -92,30 +100,33 @@ struct OpBinding<void(cpu::Exec&, Args...)> {
 
   static std::string signature() { return std::string{Argument<std::decay_t<Args>>::letter...}; }
 
-  // JavaScript calls it as op(device, ...operands).
-  static void call(const Napi::CallbackInfo& info, const char* name, Kernel* const cpu::Kernels::*kernel) {
-    call(info, name, kernel, std::index_sequence_for<Args...>{});
-  }
+  // JavaScript calls it as op(device, ...operands). The row is the function's data.
+  static void call(const Call& call) { enqueue(call, std::index_sequence_for<Args...>{}); }
 
  private:
   template <size_t... I>
-  static void call(const Napi::CallbackInfo& info, const char* name, Kernel* const cpu::Kernels::*kernel,
-                   std::index_sequence<I...>) {
-    Environment& env = Environment::of(info);
-    Device& device = env.device(info[0]);
+  static void enqueue(const Call& call, std::index_sequence<I...>) {
+    const auto& row = call.data<OpRow<Kernel>>();
+    Environment& env = call.environment();
+    Device& device = call.device(0);
     env.throw_if_poisoned(device);
-    if (info.Length() != sizeof...(Args) + 1) {
-      throw std::invalid_argument(std::string(name) + ": " + std::to_string(info.Length() - 1) + " operands, takes " +
+    if (call.count() != sizeof...(Args) + 1) {
+      throw std::invalid_argument(std::string(row.name) + ": " + std::to_string(call.count() - 1) + " operands, takes " +
                                   std::to_string(sizeof...(Args)));
     }
-    const OpCall op_call{env, device, name};
-    std::tuple<std::decay_t<Args>...> operands{Argument<std::decay_t<Args>>::read(op_call, info[I + 1])...};
-    std::vector<View> outputs;
-    if (device.stream.modes().finite) (collect_output(outputs, std::get<I>(operands)), ...);
-    Kernel* run = device.kernels->*kernel;
-    device.enqueue(name, std::move(outputs), [run, operands = std::move(operands)](cpu::Exec& exec) {
-      run(exec, std::get<I>(operands)...);
-    });
+    const OpCall op{call, device, row.name};
+    Kernel* const run = device.kernels->*row.kernel;
+    std::tuple<std::decay_t<Args>...> operands{Argument<std::decay_t<Args>>::read(op, call[I + 1])...};
+    if (device.stream.modes().finite) {
+      std::vector<View> outputs;
+      (collect_output(outputs, std::get<I>(operands)), ...);
+      device.enqueue(row.name, [run, operands = std::move(operands), outputs = std::move(outputs)](cpu::Exec& exec) {
+        run(exec, std::get<I>(operands)...);
+        check_finite(outputs);
+      });
+    } else {
+      device.enqueue(row.name, [run, operands = std::move(operands)](cpu::Exec& exec) { run(exec, std::get<I>(operands)...); });
+    }
     env.throw_if_failed_inline(device);
   }
 };

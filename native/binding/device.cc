@@ -1,11 +1,11 @@
 #include "binding/device.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
 #include "core/checks.h"
+#include "core/pages.h"
 
 namespace mixwright {
 
@@ -22,7 +22,7 @@ const cpu::IsaChoice& choose_isa(const std::string& wanted) {
 }
 
 Pool::Source host_memory(Stream& stream) {
-  return {[](size_t bytes) { return std::aligned_alloc(64, bytes); }, std::free, [&stream] { stream.drain(); }};
+  return {take_pages, give_back_pages, [&stream] { stream.drain(); }};
 }
 
 // Debug mode `guard`: 64 bytes on either side of a block, and at first its content, hold a pattern that reads as NaN in
@@ -64,7 +64,7 @@ Block* Device::take(int64_t bytes) {
   const int64_t body = (bytes + 3) / 4 * 4, whole = body + 2 * kFence;
   char* memory = static_cast<char*>(pool.take(whole));
   // As what a read does when it is done: on a poisoned stream too, for the check below may come after a reset.
-  stream.enqueue_read(label("guard"), nullptr, [memory, whole](const Failure*) { paint(memory, whole); });
+  stream.enqueue_read("guard", [] {}, [memory, whole](const Failure*) { paint(memory, whole); });
   return new Block{memory + kFence, bytes, 1};
 }
 
@@ -84,7 +84,7 @@ void Device::let_go(Block* block) {
     if (closed_) {
       report_broken_fence(check);
     } else {
-      stream.enqueue(label("guard"), check, {});
+      stream.enqueue("guard", check);
     }
   }
   pool.give_back(memory, bytes);

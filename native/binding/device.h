@@ -1,8 +1,8 @@
 // One opened device of one Node environment: its stream, its memory, its threads, and the tensors that live there.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/pool.h"
@@ -38,17 +38,12 @@ class Device {
 
   // Enqueues a kernel; `call` gets the engine's threads when its turn comes. A failure poisons the stream, it isn't thrown.
   template <class Call>
-  void enqueue(const char* op, std::vector<View> outputs, Call call) {
-    cpu::Exec* exec = &exec_;
-    stream.enqueue(label(op), [exec, call = std::move(call)] { call(*exec); }, std::move(outputs));
+  void enqueue(const char* op, Call call) {
+    stream.enqueue(op, [exec = &exec_, call = std::move(call)] { call(*exec); });
   }
-
-  Label label(const char* op) const { return Label{op, path, step}; }
 
   const cpu::Kernels* kernels;
   std::string isa;
-  std::shared_ptr<const std::string> path;
-  int64_t step = -1;
   int64_t live_tensors = 0;
   Pool pool;  // before the stream: it outlives what the stream still runs
   int threads() const { return exec_.threads(); }

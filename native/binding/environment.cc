@@ -51,8 +51,8 @@ void Environment::stop() {
   finished_.clear();  // their promises die with the environment
 }
 
-Device& Environment::device(const Napi::Value& id) {
-  const size_t index = size_t(id_of(id));
+Device& Environment::device(double id) {
+  const size_t index = size_t(id);
   if (index >= devices_.size() || !devices_[index]) throw std::invalid_argument("device was closed");
   return *devices_[index];
 }
@@ -71,15 +71,12 @@ Napi::Error Environment::error_of(const Failure& failure) {
   return error;
 }
 
-void Environment::throw_if_poisoned(Device& device) {
-  if (const Failure* failure = device.stream.failure()) throw error_of(*failure);
-}
-
-Napi::Value Environment::wait_for(Device& device, const char* op, Stream::Work work, std::unique_ptr<Pending> pending) {
+Napi::Value Environment::wait_for(Device& device, const char* op, std::function<void()> work,
+                                  std::unique_ptr<Pending> pending) {
   const Napi::Promise promise = pending->promise.Promise();
   Pending* raw = pending.release();
   if (waiting_++ == 0) wake_.Ref(env_);
-  device.stream.enqueue_read(device.label(op), std::move(work), [this, raw](const Failure* failure) {
+  device.stream.enqueue_read(op, std::move(work), [this, raw](const Failure* failure) {
     if (failure) {
       raw->failed = true;
       raw->failure = *failure;

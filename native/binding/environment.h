@@ -4,6 +4,7 @@
 #pragma once
 #include <napi.h>
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -41,7 +42,7 @@ class Environment {
   ~Environment();
   static Environment& of(const Napi::CallbackInfo& info) { return *info.Env().GetInstanceData<Environment>(); }
 
-  Device& device(const Napi::Value& id);
+  Device& device(double id);
   int open(const DeviceOptions& options);
   void close(int id);
   void stop();  // closes all devices; nothing is delivered afterwards
@@ -52,12 +53,10 @@ class Environment {
  public:
   TensorTable tensors;
 
-  static int64_t id_of(const Napi::Value& value) {
-    if (!value.IsNumber()) throw std::invalid_argument("a tensor id was expected");
-    return value.As<Napi::Number>().Int64Value();
+  // Throws a JavaScript error that holds the failure.
+  void throw_if_poisoned(Device& device) {
+    if (const Failure* failure = device.stream.failure()) throw error_of(*failure);
   }
-
-  void throw_if_poisoned(Device& device);
   // After an enqueue: in debug mode `sync` the command has run, and its failure belongs to this call.
   void throw_if_failed_inline(Device& device) {
     if (device.stream.modes().sync) throw_if_poisoned(device);
@@ -65,7 +64,7 @@ class Environment {
   Napi::Error error_of(const Failure& failure);
 
   // Appends a read to the device's stream; the promise settles on this environment's thread once it ran.
-  Napi::Value wait_for(Device& device, const char* op, Stream::Work work, std::unique_ptr<Pending> pending);
+  Napi::Value wait_for(Device& device, const char* op, std::function<void()> work, std::unique_ptr<Pending> pending);
 
  private:
   void deliver();

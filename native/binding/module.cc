@@ -10,10 +10,6 @@ namespace mixwright {
 
 namespace {
 
-using Info = const Napi::CallbackInfo&;
-
-double number(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }
-
 float half_to_float(uint16_t half) {
   const int exponent = (half >> 10) & 31;
   const float mantissa = float(half & 1023);
@@ -61,19 +57,17 @@ void convert(const void* source, DType from, void* target, DType to, int64_t cou
   }
 }
 
-View view_from(Info info, size_t first) {  // dtype, rank, d0, d1, d2, d3
+View view_from(const Call& call, size_t first) {  // dtype, rank, d0, d1, d2, d3
   View view;
-  view.dtype = DType(int(number(info[first])));
-  view.rank = int(number(info[first + 1]));
-  for (int axis = 0; axis < kMaxRank; axis++) {
-    view.dim[axis] = axis < view.rank ? int64_t(number(info[first + 2 + axis])) : 1;
-  }
+  view.dtype = DType(int(call.number(first)));
+  view.rank = int(call.number(first + 1));
+  for (int axis = 0; axis < view.rank; axis++) view.dim[axis] = int64_t(call.number(first + 2 + axis));
   return view;
 }
 
 // open({ threads, limitBytes, isa, sync, finite, trace, guard }) -> device id
-Napi::Value open(Info info) {
-  const Napi::Object given = info[0].As<Napi::Object>();
+napi_value open(const Call& call) {
+  const Napi::Object given(call.node(), call[0]);
   DeviceOptions options;
   options.threads = given.Get("threads").As<Napi::Number>().Int32Value();
   options.limit_bytes = given.Get("limitBytes").As<Napi::Number>().Int64Value();
@@ -82,82 +76,84 @@ Napi::Value open(Info info) {
   options.modes.finite = given.Get("finite").ToBoolean();
   options.modes.trace = given.Get("trace").ToBoolean();
   options.modes.guard = given.Get("guard").ToBoolean();
-  return Napi::Number::New(info.Env(), Environment::of(info).open(options));
+  return Napi::Number::New(call.node(), call.environment().open(options));
 }
 
 // close(device): ends the stream after the command that is running; its tensors are gone.
-void close(Info info) { Environment::of(info).close(info[0].As<Napi::Number>().Int32Value()); }
+void close(const Call& call) { call.environment().close(int(call.number(0))); }
 
 // alloc(device, dtype, rank, d0, d1, d2, d3) -> tensor id. The content is whatever was there.
-Napi::Value alloc(Info info) {
-  Environment& env = Environment::of(info);
-  Device& device = env.device(info[0]);
+napi_value alloc(const Call& call) {
+  Environment& env = call.environment();
+  Device& device = call.device(0);
   env.throw_if_poisoned(device);
-  View view = view_from(info, 1);
+  View view = view_from(call, 1);
   Block* block;
   try {
     block = device.take(view.bytes());
   } catch (const OutOfMemory& error) {
-    Napi::Error out = Napi::Error::New(info.Env(), error.what());
+    Napi::Error out = Napi::Error::New(call.node(), error.what());
     out.Set("code", "OUT_OF_MEMORY");
     out.Set("bytes", double(error.bytes));
     out.Set("liveBytes", double(error.live_bytes));
     throw out;
   }
   view.memory = block->memory;
-  return Napi::Number::New(info.Env(), double(env.tensors.add(&device, block, view)));
+  return Napi::Number::New(call.node(), double(env.tensors.add(&device, block, view)));
 }
 
 // view(tensor, elementOffset, dtype, rank, d0, d1, d2, d3) -> id of a tensor that shares its memory
-Napi::Value view(Info info) {
-  Environment& env = Environment::of(info);
-  const Slot slot = env.tensors.at(Environment::id_of(info[0]));
-  View view = view_from(info, 2);
-  const int64_t offset = int64_t(number(info[1])) * bytes_of(slot.view.dtype);
+napi_value view(const Call& call) {
+  Environment& env = call.environment();
+  const Slot slot = env.tensors.at(call.tensor(0));
+  View view = view_from(call, 2);
+  const int64_t offset = int64_t(call.number(1)) * bytes_of(slot.view.dtype);
   if (offset < 0 || offset + view.bytes() > slot.view.bytes()) {
     throw std::invalid_argument("view reaches past its tensor");
   }
   view.memory = static_cast<char*>(slot.view.memory) + offset;
   slot.block->owners++;
-  return Napi::Number::New(info.Env(), double(env.tensors.add(slot.device, slot.block, view)));
+  return Napi::Number::New(call.node(), double(env.tensors.add(slot.device, slot.block, view)));
 }
 
-void free_tensor(Info info) { Environment::of(info).tensors.remove(Environment::id_of(info[0])); }
+void free_tensor(const Call& call) { call.environment().tensors.remove(call.tensor(0)); }
 
 // upload(tensor, typed array, dtype of its elements): copies the array now; the tensor has it when its turn comes.
-void upload(Info info) {
-  Environment& env = Environment::of(info);
-  Slot& slot = env.tensors.at(Environment::id_of(info[0]));
+void upload(const Call& call) {
+  Environment& env = call.environment();
+  Slot& slot = env.tensors.at(call.tensor(0));
   env.throw_if_poisoned(*slot.device);
-  const Napi::TypedArray array = info[1].As<Napi::TypedArray>();
-  const DType from = DType(int(number(info[2])));
+  const Napi::TypedArray array(call.node(), call[1]);
+  const DType from = DType(int(call.number(2)));
   const View target = slot.view;
   if (int64_t(array.ByteLength()) != target.size() * bytes_of(from)) {
     throw std::invalid_argument("upload: " + std::to_string(array.ByteLength()) + " bytes, needed " +
                                 std::to_string(target.size() * bytes_of(from)));
   }
   const char* begin = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-  auto copy = std::make_shared<std::vector<char>>(begin, begin + array.ByteLength());
-  slot.device->enqueue("upload", {target}, [copy, from, target](cpu::Exec&) {
-    convert(copy->data(), from, target.memory, target.dtype, target.size());
+  std::vector<char> copy(begin, begin + array.ByteLength());
+  const bool finite = slot.device->stream.modes().finite;
+  slot.device->enqueue("upload", [copy = std::move(copy), from, target, finite](cpu::Exec&) {
+    convert(copy.data(), from, target.memory, target.dtype, target.size());
+    if (finite) check_finite({target});
   });
   env.throw_if_failed_inline(*slot.device);
 }
 
 // read(tensor) -> Promise of a Float32Array (f32, bf16) or Int32Array (i32) of its own.
-Napi::Value read(Info info) {
-  Environment& env = Environment::of(info);
-  Slot& slot = env.tensors.at(Environment::id_of(info[0]));
+napi_value read(const Call& call) {
+  Environment& env = call.environment();
+  Slot& slot = env.tensors.at(call.tensor(0));
   const View source = slot.view;
-  auto pending = std::make_unique<Pending>(info.Env());
+  auto pending = std::make_unique<Pending>(call.node());
   void* target;
   const DType to = source.dtype == DType::i32 ? DType::i32 : DType::f32;
   if (to == DType::i32) {
-    const Napi::Int32Array array = Napi::Int32Array::New(info.Env(), size_t(source.size()));
+    const Napi::Int32Array array = Napi::Int32Array::New(call.node(), size_t(source.size()));
     target = array.ArrayBuffer().Data();
     pending->array = Napi::Persistent(Napi::TypedArray(array));
   } else {
-    const Napi::Float32Array array = Napi::Float32Array::New(info.Env(), size_t(source.size()));
+    const Napi::Float32Array array = Napi::Float32Array::New(call.node(), size_t(source.size()));
     target = array.ArrayBuffer().Data();
     pending->array = Napi::Persistent(Napi::TypedArray(array));
   }
@@ -167,14 +163,14 @@ Napi::Value read(Info info) {
 }
 
 // readRaw(tensor, dtype) -> Promise of a Uint8Array with the elements in that format; its own: the bytes as stored.
-Napi::Value read_raw(Info info) {
-  Environment& env = Environment::of(info);
-  Slot& slot = env.tensors.at(Environment::id_of(info[0]));
+napi_value read_raw(const Call& call) {
+  Environment& env = call.environment();
+  Slot& slot = env.tensors.at(call.tensor(0));
   const View source = slot.view;
-  const DType to = DType(int(number(info[1])));
+  const DType to = DType(int(call.number(1)));
   if ((to == DType::i32) != (source.dtype == DType::i32)) throw std::invalid_argument("whole numbers stay whole numbers");
-  auto pending = std::make_unique<Pending>(info.Env());
-  const Napi::Uint8Array array = Napi::Uint8Array::New(info.Env(), size_t(source.size() * bytes_of(to)));
+  auto pending = std::make_unique<Pending>(call.node());
+  const Napi::Uint8Array array = Napi::Uint8Array::New(call.node(), size_t(source.size() * bytes_of(to)));
   void* target = array.ArrayBuffer().Data();
   pending->array = Napi::Persistent(Napi::TypedArray(array));
   return env.wait_for(*slot.device, "read", [source, target, to] { convert(source.memory, source.dtype, target, to, source.size()); },
@@ -182,26 +178,26 @@ Napi::Value read_raw(Info info) {
 }
 
 // fence(device) -> Promise that settles when everything enqueued so far has run.
-Napi::Value fence(Info info) {
-  Environment& env = Environment::of(info);
-  Device& device = env.device(info[0]);
-  return env.wait_for(device, "fence", nullptr, std::make_unique<Pending>(info.Env()));
+napi_value fence(const Call& call) {
+  Environment& env = call.environment();
+  Device& device = call.device(0);
+  return env.wait_for(device, "fence", [] {}, std::make_unique<Pending>(call.node()));
 }
 
 // setFinite(device, on): whether commands enqueued from now on have their outputs checked.
-void set_finite(Info info) { Environment::of(info).device(info[0]).stream.check_outputs(info[1].ToBoolean()); }
+void set_finite(const Call& call) { call.device(0).stream.check_outputs(call.number(1) != 0); }
 
-void reset(Info info) { Environment::of(info).device(info[0]).stream.reset(); }
+void reset(const Call& call) { call.device(0).stream.reset(); }
 
 // setPath(device, string), setStep(device, number): where the commands that follow come from.
-void set_path(Info info) {
-  Environment::of(info).device(info[0]).path = std::make_shared<const std::string>(info[1].As<Napi::String>().Utf8Value());
+void set_path(const Call& call) {
+  call.device(0).stream.set_path(Napi::String(call.node(), call[1]).Utf8Value());
 }
-void set_step(Info info) { Environment::of(info).device(info[0]).step = int64_t(number(info[1])); }
+void set_step(const Call& call) { call.device(0).stream.set_step(int64_t(call.number(1))); }
 
-Napi::Value stats(Info info) {
-  Device& device = Environment::of(info).device(info[0]);
-  Napi::Object out = Napi::Object::New(info.Env());
+napi_value stats(const Call& call) {
+  Device& device = call.device(0);
+  Napi::Object out = Napi::Object::New(call.node());
   out.Set("live", double(device.live_tensors));
   out.Set("bytes", double(device.pool.live_bytes()));
   out.Set("peakBytes", double(device.pool.peak_bytes()));
@@ -215,46 +211,50 @@ Napi::Value stats(Info info) {
   return out;
 }
 
-Napi::Value usable_isas(Info info) {
-  Napi::Array names = Napi::Array::New(info.Env());
+napi_value usable_isas(const Call& call) {
+  Napi::Array names = Napi::Array::New(call.node());
   for (const auto& choice : cpu::usable_isas()) names.Set(names.Length(), choice.name);
   return names;
 }
 
-// node-addon-api turns C++ exceptions into JavaScript errors around every callback.
-template <class F>
-void put(Napi::Env env, Napi::Object& exports, const char* name, F function) {
-  exports.Set(name, Napi::Function::New(env, function, name));
+template <auto body>
+void put(Napi::Env env, Napi::Object& exports, const char* name, const void* data = nullptr) {
+  napi_value function;
+  const napi_status status =
+      napi_create_function(env, name, NAPI_AUTO_LENGTH, entry<body>, const_cast<void*>(data), &function);
+  if (status != napi_ok) throw Napi::Error::New(env);
+  exports.Set(name, function);
 }
 
-template <class Signature>
-void put_op(Napi::Env env, Napi::Object& ops, Napi::Object& signatures, const char* name,
-            Signature* const cpu::Kernels::*kernel) {
-  put(env, ops, name, [name, kernel](Info info) { OpBinding<Signature>::call(info, name, kernel); });
-  signatures.Set(name, OpBinding<Signature>::signature());
+template <class Kernel>
+void put_op(Napi::Env env, Napi::Object& ops, Napi::Object& signatures, const OpRow<Kernel>& row) {
+  put<OpBinding<Kernel>::call>(env, ops, row.name, &row);
+  signatures.Set(row.name, OpBinding<Kernel>::signature());
 }
 
 }  // namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
-  put(env, exports, "open", open);
-  put(env, exports, "close", close);
-  put(env, exports, "alloc", alloc);
-  put(env, exports, "view", view);
-  put(env, exports, "free", free_tensor);
-  put(env, exports, "upload", upload);
-  put(env, exports, "read", read);
-  put(env, exports, "readRaw", read_raw);
-  put(env, exports, "fence", fence);
-  put(env, exports, "reset", reset);
-  put(env, exports, "setFinite", set_finite);
-  put(env, exports, "setPath", set_path);
-  put(env, exports, "setStep", set_step);
-  put(env, exports, "stats", stats);
-  put(env, exports, "usableIsas", usable_isas);
+  put<open>(env, exports, "open");
+  put<close>(env, exports, "close");
+  put<alloc>(env, exports, "alloc");
+  put<view>(env, exports, "view");
+  put<free_tensor>(env, exports, "free");
+  put<upload>(env, exports, "upload");
+  put<read>(env, exports, "read");
+  put<read_raw>(env, exports, "readRaw");
+  put<fence>(env, exports, "fence");
+  put<reset>(env, exports, "reset");
+  put<set_finite>(env, exports, "setFinite");
+  put<set_path>(env, exports, "setPath");
+  put<set_step>(env, exports, "setStep");
+  put<stats>(env, exports, "stats");
+  put<usable_isas>(env, exports, "usableIsas");
   Napi::Object ops = Napi::Object::New(env), signatures = Napi::Object::New(env);
-#define MW_ROW(name) put_op(env, ops, signatures, #name, &cpu::Kernels::name);
+#define MW_ROW(name)                                                                                  \
+  static constexpr OpRow<name##_signature<cpu::Exec>> name##_row{#name, &cpu::Kernels::name};         \
+  put_op(env, ops, signatures, name##_row);
   MIXWRIGHT_OPS(MW_ROW)
 #undef MW_ROW
   exports.Set("ops", ops);

@@ -3,8 +3,9 @@
 #pragma once
 #include <stdexcept>
 #include <string>
+#include <vector>
 
-#include "core/dtype.h"
+#include "core/tensor.h"
 
 namespace mixwright {
 
@@ -21,6 +22,9 @@ inline void require(bool ok, const char* what) {
 
 // `offsets` [groups + 1] must begin at 0, never fall and end at `rows`.
 void require_offsets(const int32_t* offsets, int64_t groups, int64_t rows);
+
+// Debug mode `finite`: throws when an output of a kernel that has run holds a number that isn't finite.
+void check_finite(const std::vector<View>& outputs);
 
 // Calls `body` with a value of the element type that `dtype` names: float or bf16.
 template <class Body>

@@ -22,6 +22,8 @@ int Pool::class_of(int64_t rounded_bytes) {
   return std::min(4 * (octave - 6) + quarter, kClasses - 1);
 }
 
+int64_t Pool::bytes_of_class(int index) { return int64_t(4 + index % 4) << (index / 4 + 4); }
+
 void* Pool::take(int64_t bytes) {
   const int64_t size = rounded(bytes);
   if (live_ + size > limit_) throw OutOfMemory("over the device's limit", bytes, live_);
@@ -58,9 +60,9 @@ void Pool::trim() {
 }
 
 void Pool::give_back_spare() {
-  for (auto& spare : spare_) {
-    for (void* block : spare) source_.give_back(block);
-    spare.clear();
+  for (int index = 0; index < kClasses; index++) {
+    for (void* block : spare_[index]) source_.give_back(block, size_t(bytes_of_class(index)));
+    spare_[index].clear();
   }
   spare_bytes_ = 0;
 }

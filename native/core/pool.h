@@ -19,7 +19,7 @@ class Pool {
  public:
   struct Source {
     std::function<void*(size_t)> take;     // null when there is no room
-    std::function<void(void*)> give_back;
+    std::function<void(void*, size_t)> give_back;
     std::function<void()> settle;          // waits until nothing enqueued can still touch a spare block
   };
 
@@ -43,6 +43,7 @@ class Pool {
  private:
   static constexpr int kClasses = 4 * 48;
   static int class_of(int64_t rounded_bytes);
+  static int64_t bytes_of_class(int index);
   void give_back_spare();
 
   Source source_;

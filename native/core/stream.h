@@ -2,26 +2,18 @@
 // own runs them. The first failure poisons the stream: later commands are skipped, reads and fences get the failure.
 #pragma once
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "core/tensor.h"
+#include "core/command_queue.h"
+#include "core/parking.h"
 
 namespace mixwright {
-
-// Where a command came from: what an error message and a trace need to know.
-struct Label {
-  const char* op = "";
-  std::shared_ptr<const std::string> path;  // module path, such as "model.layers.7.mlp.experts"
-  int64_t step = -1;
-};
 
 struct Failure {
   std::string op, path, message;
@@ -37,64 +29,110 @@ struct DebugModes {
 
 class Stream {
  public:
-  using Work = std::function<void()>;
-  using Done = std::function<void(const Failure*)>;  // null: all well
-
   explicit Stream(DebugModes modes);
   ~Stream();  // stops after the command that is running; what is queued is dropped
 
   // The same, and tells every read and fence that is still queued that the device was closed.
   void close();
 
-  // Appends a command; `outputs` are looked at in `finite` mode. Blocks while the queue is full.
-  void enqueue(Label label, Work work, std::vector<View> outputs);
-  // Appends a read or a fence: it runs in its turn even on a poisoned stream, and is told the failure.
-  void enqueue_read(Label label, Work work, Done done);
+  // Where the commands come from that are appended from now on: a module path, such as "model.layers.7.mlp.experts", and a
+  // training step. Messages and traces say it.
+  void set_path(std::string path) { place_.path = std::move(path), moved_ = true; }
+  void set_step(int64_t step) { place_.step = step, moved_ = true; }
+
+  // Appends a command, which runs as work(). Blocks while the queue is full.
+  template <class Work>
+  void enqueue(const char* op, Work work) {
+    push<Kernel<Work>>(op, std::move(work));
+  }
+  // Appends a read or a fence: when its turn came, on a poisoned stream too, done(failure) is called, null: all well. Only
+  // if so has work() run before.
+  template <class Work, class Done>
+  void enqueue_read(const char* op, Work work, Done done) {
+    push<Read<Work, Done>>(op, std::move(work), std::move(done));
+  }
 
   // The failure that poisons the stream, or null. The pointer stays valid until `reset`.
   const Failure* failure() const { return poisoned_.load(std::memory_order_acquire) ? &failure_ : nullptr; }
   void reset();  // waits until the queue is empty, then forgets the failure
   void drain();
 
-  int64_t queued() const { return queued_.load(std::memory_order_relaxed); }
+  int64_t queued() const { return queue_.size(); }
   int64_t commands() const { return commands_; }
   double blocked_ms() const { return blocked_ms_; }
   const DebugModes& modes() const { return modes_; }
-  void check_outputs(bool on) { drain(); modes_.finite = on; }
+  void check_outputs(bool on) { modes_.finite = on; }  // of commands appended from now on
 
  private:
+  struct Place {
+    std::string path;
+    int64_t step = -1;
+  };
   struct Command {
-    Label label;
+    explicit Command(const char* name) : op(name) {}
+    virtual ~Command() = default;
+    virtual void run() = 0;
+    virtual void done(const Failure*) {}
+    const char* op;
+    std::shared_ptr<const Place> moved;  // not null: from here on commands come from there
+  };
+  template <class Work>
+  struct Kernel final : Command {
+    Kernel(const char* name, Work body) : Command(name), work(std::move(body)) {}
+    void run() override { work(); }
     Work work;
-    Done done;
-    std::vector<View> outputs;
+  };
+  template <class Work, class Done>
+  struct Read final : Command {
+    Read(const char* name, Work body, Done told) : Command(name), work(std::move(body)), tell(std::move(told)) {}
+    void run() override { work(); }
+    void done(const Failure* failure) override { tell(failure); }
+    Work work;
+    Done tell;
   };
   struct Span {
     const char* op;
-    std::shared_ptr<const std::string> path;
-    int64_t step, start_us, micros;
+    std::shared_ptr<const Place> place;
+    int64_t start_us, micros;
   };
 
+  template <class Made, class... Args>
+  void push(Args&&... args) {
+    commands_++;
+    if (queue_.size() >= kMaxQueued) wait_for_room();
+    Made command(std::forward<Args>(args)...);
+    if (moved_) {
+      command.moved = std::make_shared<const Place>(place_);
+      moved_ = false;
+    }
+    queue_.template push<Made>(std::move(command));
+    if (modes_.sync) run_next();
+    else arrived_.wake();
+  }
+
   void stop();
-  void push(Command command);
-  void run(Command& command);
+  void wait_for_room();
+  void run_next();
   void loop();
-  void poison(const Label& label, std::string message);
-  void check_finite(const Command& command) const;
+  void poison(const char* op, std::string message);
   void write_trace() const;
 
   static constexpr int64_t kMaxQueued = 16384;
 
   DebugModes modes_;
-  std::mutex mutex_;
-  std::condition_variable arrived_, left_;
-  std::deque<Command> queue_;
-  std::atomic<int64_t> queued_{0};  // waiting or running
-  std::atomic<bool> poisoned_{false}, stop_{false};
-  Failure failure_;
+  // Of the thread that appends.
+  Place place_;
+  bool moved_ = false;
   int64_t commands_ = 0;
   double blocked_ms_ = 0;
+  // Of the thread that runs.
+  std::shared_ptr<const Place> at_ = std::make_shared<const Place>();
   std::vector<Span> spans_;
+
+  CommandQueue<Command> queue_;
+  Parking arrived_, left_;
+  std::atomic<bool> poisoned_{false}, stop_{false};
+  Failure failure_;
   std::thread thread_;
 };
 

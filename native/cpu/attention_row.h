@@ -32,7 +32,7 @@ MW_INLINE void add_rows(const float* weight, const E* v, int64_t stride, int64_t
       });
 }
 
-// out [width] = softmax(q·k) · v over `keys` rows; returns log Σ e^(q·k). scores: kTile floats of working space.
+// out [width] = softmax of 2^(q·k), times v, over `keys` rows; returns log2 Σ 2^(q·k). scores: kTile floats of working space.
 template <class E>
 static float attend_row(const float* q, const E* k, const E* v, int64_t stride, int64_t keys, int64_t width, float* scores,
                         float* out) {
@@ -48,10 +48,10 @@ static float attend_row(const float* q, const E* k, const E* v, int64_t stride, 
 
     vf top = splat(largest);
     for (j = 0; j < kTile; j += kLanes) top = max(top, load(scores + j));
-    const float now = max_lane(top), shrink = exp(splat(largest - now))[0];
+    const float now = max_lane(top), shrink = exp2(splat(largest - now))[0];
     vf part = {};
     for (j = 0; j < kTile; j += kLanes) {
-      const vf p = exp(load(scores + j) - now);
+      const vf p = exp2(load(scores + j) - now);
       store(scores + j, p);
       part += p;
     }
@@ -63,7 +63,7 @@ static float attend_row(const float* q, const E* k, const E* v, int64_t stride, 
     for (; j < rows; j++) add_rows<1>(scores + j, v + j * stride, stride, width, out);
   }
   for (int64_t i = 0; i < width; i++) out[i] /= total;
-  return largest + std::log(total);
+  return largest + std::log2(total);
 }
 
 }  // namespace mixwright::cpu::MW_ISA

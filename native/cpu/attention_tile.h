@@ -1,24 +1,26 @@
-// What attention and its gradient are made of. A panel is a matrix with kWidth lanes across, each lane one (query, head) or
-// one key, and the head's width or a tile of the other side down. So every product is "row of scalars times panel", the
-// softmax runs down the lanes, and nothing is ever summed across a register.
+// What attention and its gradient are made of. A panel is a matrix with kWidth lanes across, each lane one (query, head), and
+// the head's width or a tile of keys down. So every product is "row of scalars times panel", the softmax runs down the
+// lanes, and nothing is ever summed across a register.
 #pragma once
 #include <cstdio>
 #include <vector>
 
 #include "core/checks.h"
 #include "core/tensor.h"
+#include "cpu/gemm_pack.h"
 #include "cpu/simd.h"
 
 namespace mixwright::cpu::MW_ISA {
 
 constexpr int64_t kWidth = 2 * kLanes;
-constexpr int64_t kTile = 64;        // rows of the other side that are in work at a time
-constexpr int64_t kBlockLanes = 64;  // of a task
+constexpr int kRowBlock = kLanes == 16 ? 8 : 6;  // rows × 2 vectors of sums stay in registers
+constexpr int64_t kTile = 64;                    // keys that are in work at a time
 constexpr int64_t kNoWindow = int64_t(1) << 30;
+constexpr float kLog2e = 1.44269504088896f, kLn2 = 0.693147180559945f;  // scores are in units of ln 2 inside
 
-// A run of rows of one document: the lanes of a task.
+// A run of rows of one document.
 struct Block {
-  int64_t row, count;      // in q (or in k, for dk and dv)
+  int64_t row, count;      // in q
   int64_t position;        // of the first one within its document
   int64_t key_row, keys;   // the document's first key and their number
 };
@@ -81,79 +83,141 @@ static inline void pack_rows(const View& source, int64_t first, int64_t column, 
   });
 }
 
+// The first `count` rows of source (row r at source(r)) times factor, as columns: target[i · kWidth + r]; columns past the
+// last row are 0 up to kLanes. Vectors of the tail reach past `width`, not past a whole number of kLanes.
+template <class Source>
+MW_INLINE void pack_columns(const Source& source, int64_t count, int64_t width, float factor, float* target) {
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    vf v[kLanes];
+    for (int64_t r = 0; r < kLanes; r++) {
+      v[r] = r >= count ? vf{} : (n == kLanes ? load(source(r) + i) : load(source(r) + i, n)) * factor;
+    }
+    transpose(v);
+    for (int64_t r = 0; r < n; r++) store(target + (i + r) * kWidth, v[r]);
+  }
+}
+
 // The same by lanes: panel p at target + p·stride is [width][kWidth]; lanes past the last are 0.
 static inline void pack_lanes(const View& source, const Lanes& lanes, int64_t width, float factor, float* target,
                               int64_t stride) {
   with_float_type(source.dtype, [&](auto type) {
-    for (int64_t lane = 0; lane < lanes.panels() * kWidth; lane++) {
-      float* to = target + lane / kWidth * stride + lane % kWidth;
-      if (lane >= lanes.count()) {
-        for (int64_t i = 0; i < width; i++) to[i * kWidth] = 0;
-        continue;
+    const auto* from = static_cast<const decltype(type)*>(source.memory);
+    for (int64_t lane = 0; lane < lanes.panels() * kWidth; lane += kLanes) {
+      const auto row = [&](int64_t r) {
+        return from + lanes.row(lane + r) * source.cols() + lanes.head(lane + r) * width;
+      };
+      pack_columns(row, lanes.count() - lane, width, factor, target + lane / kWidth * stride + lane % kWidth);
+    }
+  });
+}
+
+// Panels back to rows: write(lane, i, v) for whole vectors, write(lane, i, v, n) for the tail of a row.
+template <class Write>
+MW_INLINE void unpack_lanes(const float* panels, int64_t stride, int64_t count, int64_t width, const Write& write) {
+  for (int64_t lane = 0; lane < count; lane += kLanes) {
+    const float* from = panels + lane / kWidth * stride + lane % kWidth;
+    for (int64_t i = 0; i < width; i += kLanes) {
+      const int64_t n = width - i < kLanes ? width - i : kLanes;
+      vf v[kLanes];
+      for (int64_t r = 0; r < kLanes; r++) v[r] = r < n ? load(from + (i + r) * kWidth) : vf{};
+      transpose(v);
+      for (int64_t r = 0; r < kLanes && lane + r < count; r++) {
+        if (n == kLanes) {
+          write(lane + r, i, v[r]);
+        } else {
+          write(lane + r, i, v[r], n);
+        }
       }
-      const auto* from = static_cast<const decltype(type)*>(source.memory) + lanes.row(lane) * source.cols() +
-                         lanes.head(lane) * width;
-      for (int64_t i = 0; i < width; i++) to[i * kWidth] = widen(from[i]) * factor;
     }
-  });
+  }
 }
 
-static inline void unpack_lanes(const float* source, int64_t stride, const Lanes& lanes, int64_t width, const View& target) {
-  with_float_type(target.dtype, [&](auto type) {
-    for (int64_t lane = 0; lane < lanes.count(); lane++) {
-      const float* from = source + lane / kWidth * stride + lane % kWidth;
-      auto* to = static_cast<decltype(type)*>(target.memory) + lanes.row(lane) * target.cols() + lanes.head(lane) * width;
-      for (int64_t i = 0; i < width; i++) narrow(from[i * kWidth], to[i]);
-    }
-  });
-}
+// Factors of a product: left(i, k) at memory[i · row + k · depth], right(k, j) at memory[k · row + j].
+struct Left {
+  const float* memory;
+  int64_t row, depth;
+};
 
-template <int N>
-MW_INLINE void multiply_rows(const float* a, int64_t row_step, int64_t depth_step, const float* b, int64_t depth, float* c,
-                             bool add) {
-  vf sum[N][2] = {};  // added to c at the end: long sums are sums of tiles, which loses less
-  for (int64_t k = 0; k < depth; k++) {
-    const vf left = load(b + k * kWidth), right = load(b + k * kWidth + kLanes);
+struct Right {
+  const float* memory;
+  int64_t row;
+};
+
+// Where a product goes: the old content is dropped, kept, or kept times a factor for each lane.
+struct Into {
+  float* memory;
+  int64_t row;
+  bool keep = false;
+  const float* factor = nullptr;
+};
+
+template <int N, int V>
+static void multiply_block(Left a, Right b, int64_t depth, Into c) {
+  vf sum[N][V] = {};  // added to c at the end: long sums are sums of tiles, which loses less
+  for (int64_t k = 0; k < depth; k++, a.memory += a.depth, b.memory += b.row) {
+    vf y[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) y[v] = load(b.memory + v * kLanes);
+#pragma GCC unroll 8
     for (int n = 0; n < N; n++) {
-      const vf x = splat(a[n * row_step + k * depth_step]);
-      sum[n][0] += x * left;
-      sum[n][1] += x * right;
+      const vf x = splat(a.memory[n * a.row]);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) sum[n][v] += x * y[v];
     }
   }
+#pragma GCC unroll 8
   for (int n = 0; n < N; n++) {
-    float* row = c + n * kWidth;
-    store(row, add ? load(row) + sum[n][0] : sum[n][0]);
-    store(row + kLanes, add ? load(row + kLanes) + sum[n][1] : sum[n][1]);
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) {
+      float* const at = c.memory + n * c.row + v * kLanes;
+      vf old = c.keep ? load(at) : vf{};
+      if (c.factor) old *= load(c.factor + v * kLanes);
+      store(at, old + sum[n][v]);
+    }
   }
 }
 
-// c[i][lane] = Σ_k a[i·row_step + k·depth_step] · b[k][lane], or c += … when `add`.
-static inline void multiply(const float* a, int64_t row_step, int64_t depth_step, int64_t rows, const float* b, int64_t depth,
-                            float* c, bool add) {
-  constexpr int N = 4;
-  int64_t i = 0;
-  for (; i + N <= rows; i += N) multiply_rows<N>(a + i * row_step, row_step, depth_step, b, depth, c + i * kWidth, add);
-  for (; i < rows; i++) multiply_rows<1>(a + i * row_step, row_step, depth_step, b, depth, c + i * kWidth, add);
+template <int V, int N = kRowBlock>
+MW_INLINE void multiply_rows(int64_t rows, Left a, Right b, int64_t depth, Into c) {
+  if constexpr (N == 1) {
+    multiply_block<1, V>(a, b, depth, c);
+  } else if (rows == N) {
+    multiply_block<N, V>(a, b, depth, c);
+  } else {
+    multiply_rows<V, N - 1>(rows, a, b, depth, c);
+  }
+}
+
+// c = a · b over `depth` steps; `cols` is a whole number of vectors. A remainder of rows is cut evenly: a block of one or two
+// rows would leave the multipliers waiting.
+static inline void multiply(int64_t rows, int64_t cols, Left a, Right b, int64_t depth, Into c) {
+  for (int64_t j = 0; j < cols; j += kWidth) {
+    for (int64_t i = 0; i < rows;) {
+      const int64_t left = rows - i, n = left >= 2 * kRowBlock ? kRowBlock : left > kRowBlock ? (left + 1) / 2 : left;
+      const Left a_block{a.memory + i * a.row, a.row, a.depth};
+      const Right b_block{b.memory + j, b.row};
+      const Into c_block{c.memory + i * c.row + j, c.row, c.keep, c.factor};
+      if (cols - j > kLanes) {
+        multiply_rows<2>(n, a_block, b_block, depth, c_block);
+      } else {
+        multiply_rows<1>(n, a_block, b_block, depth, c_block);
+      }
+      i += n;
+    }
+  }
 }
 
 // Row j keeps the lanes whose position is in [low + j, high + j); the others become -infinity. Positions rise with the lane.
-static inline void mask(float* scores, int64_t rows, const int32_t* position, int64_t low, int64_t high) {
+static inline void mask(float* scores, int64_t stride, int64_t rows, const int32_t* position, int64_t low, int64_t high) {
   if (position[0] >= low + rows - 1 && position[kWidth - 1] < high) return;
-  for (int64_t half = 0; half < 2; half++) {
+  for (int64_t half = 0; half < kWidth; half += kLanes) {
     vi at;
-    std::memcpy(&at, position + half * kLanes, sizeof at);
+    std::memcpy(&at, position + half, sizeof at);
     for (int64_t j = 0; j < rows; j++) {
-      float* row = scores + j * kWidth + half * kLanes;
+      float* row = scores + j * stride + half;
       store(row, select((at >= int32_t(low + j)) & (at < int32_t(high + j)), load(row), splat(-INFINITY)));
     }
-  }
-}
-
-static inline void scale_lanes(float* panel, int64_t rows, const float* factor) {
-  const vf left = load(factor), right = load(factor + kLanes);
-  for (int64_t i = 0; i < rows; i++) {
-    store(panel + i * kWidth, load(panel + i * kWidth) * left);
-    store(panel + i * kWidth + kLanes, load(panel + i * kWidth + kLanes) * right);
   }
 }
 

@@ -1,42 +1,29 @@
 #include "cpu/exec.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "cpu/cores.h"
 
 namespace mixwright::cpu {
 
 namespace {
-// How long a thread looks for work, or for the end of it, before it sleeps. Short: on a busy machine a spinning thread
-// takes the core from the one it waits for.
-constexpr auto kSpin = std::chrono::microseconds(20);
-
-template <class Ready>
-bool spin_until(Ready ready) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  do {
-    for (int i = 0; i < 64; i++) {
-      if (ready()) return true;
-#if defined(__x86_64__)
-      __builtin_ia32_pause();
-#endif
-    }
-  } while (std::chrono::steady_clock::now() < deadline);
-  return false;
-}
+constexpr std::chrono::microseconds kSpin{20};
 }  // namespace
 
 void* Worker::bytes(int64_t count) {
-  if (count > size_) {
-    const size_t rounded = (size_t(count) + 4095) / 4096 * 4096;
-    void* fresh = std::aligned_alloc(4096, rounded);
-    if (!fresh) throw std::bad_alloc();
-    memory_ = {fresh, std::free};
-    size_ = int64_t(rounded);
+  if (size_t(count) > size_) {
+    give_back_pages(std::exchange(memory_, nullptr), std::exchange(size_, 0));
+    const size_t size = (size_t(count) + 4095) / 4096 * 4096;
+    memory_ = take_pages(size);
+    if (!memory_) throw std::bad_alloc();
+    size_ = size;
   }
-  return memory_.get();
+  return memory_;
 }
 
 Exec::Exec(int threads) : workers_(size_t(threads < 1 ? 1 : threads)) {
@@ -53,11 +40,8 @@ Exec::Exec(int threads) : workers_(size_t(threads < 1 ? 1 : threads)) {
 Exec::~Exec() { stop(); }
 
 void Exec::stop() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stop_ = true;
-  }
-  start_.notify_all();
+  stop_ = true;
+  start_.wake(int(threads_.size()));
   for (auto& thread : threads_) thread.join();
 }
 
@@ -68,23 +52,19 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
     return;
   }
   tasks_ = tasks;
+  caller_core_.store(current_core(), std::memory_order_relaxed);
   context_ = context;
   invoke_ = invoke;
-  error_ = nullptr;
-  failed_ = false;
-  next_ = 0;
-  busy_ = int(threads_.size());
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    round_.fetch_add(1, std::memory_order_release);
-  }
-  start_.notify_all();
+  next_.store(0, std::memory_order_relaxed);
+  gate_.store((gate_.load(std::memory_order_relaxed) & ~(kRegion - 1)) + kRegion + kOpen);
+  start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
   work(workers_[0]);
-  if (!spin_until([this] { return busy_.load(std::memory_order_acquire) == 0; })) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    finish_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
+  gate_.fetch_sub(kOpen);
+  finish_.wait(kSpin, [this] { return (gate_.load() & (kOpen - 1)) == 0; });
+  if (failed_.load(std::memory_order_relaxed)) {
+    failed_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(error_, nullptr));
   }
-  if (failed_) std::rethrow_exception(error_);
 }
 
 void Exec::work(Worker& worker) {
@@ -94,28 +74,31 @@ void Exec::work(Worker& worker) {
     try {
       invoke_(context_, task, worker);
     } catch (...) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (!failed_) error_ = std::current_exception();
-      failed_ = true;
+      const std::lock_guard<std::mutex> lock(error_mutex_);
+      if (!error_) error_ = std::current_exception();
+      failed_.store(true, std::memory_order_relaxed);
     }
   }
 }
 
 void Exec::serve(size_t index) {
-  uint64_t seen = 0;
+  uint64_t seen = 0;  // the last region this thread was in, or could not be
   while (true) {
-    const auto arrived = [this, seen] { return stop_ || round_.load(std::memory_order_acquire) != seen; };
-    if (!spin_until(arrived)) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      start_.wait(lock, arrived);
-    }
+    uint64_t gate = 0;
+    start_.wait(kSpin, [&] {
+      gate = gate_.load();
+      return stop_.load() || ((gate & kOpen) != 0 && gate / kRegion != seen);
+    });
     if (stop_) return;
-    seen = round_.load(std::memory_order_acquire);
-    work(workers_[index]);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      finish_.notify_one();
+    const int core = current_core();
+    if (core >= 0 && core == caller_core_.load(std::memory_order_relaxed)) {
+      if (!leave_core(core)) seen = gate / kRegion;
+      continue;
     }
+    if (!gate_.compare_exchange_strong(gate, gate + 1)) continue;
+    seen = gate / kRegion;
+    work(workers_[index]);
+    if ((gate_.fetch_sub(1) & (kRegion - 1)) == 1) finish_.wake();  // the last one to leave a closed region
   }
 }
 

@@ -7,14 +7,15 @@
 // through one slot per task and are added up afterwards, in task order.
 #pragma once
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "core/pages.h"
+#include "core/parking.h"
 
 namespace mixwright::cpu {
 
@@ -22,6 +23,11 @@ namespace mixwright::cpu {
 // content does not survive the task.
 class Worker {
  public:
+  Worker() = default;
+  ~Worker() { give_back_pages(memory_, size_); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
   template <class T>
   T* scratch(int64_t count) {
     return static_cast<T*>(bytes(count * int64_t(sizeof(T))));
@@ -30,8 +36,8 @@ class Worker {
   void* bytes(int64_t count);
 
  private:
-  std::unique_ptr<void, void (*)(void*)> memory_{nullptr, nullptr};
-  int64_t size_ = 0;
+  void* memory_ = nullptr;
+  size_t size_ = 0;
 };
 
 class Exec {
@@ -79,16 +85,21 @@ class Exec {
   std::vector<Worker> workers_;  // [0] is the caller's
   std::vector<std::thread> threads_;
 
-  std::mutex mutex_;
-  std::condition_variable start_, finish_;
-  std::atomic<uint64_t> round_{0};
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
-  std::atomic<bool> stop_{false}, failed_{false};
-  std::exception_ptr error_;
+  // A thread takes part in a region only if it comes while the region is open, and only threads that came are waited for:
+  // one that the system has put aside holds nobody up. `gate_` says all of it at once: how many threads are inside, whether
+  // the region is open, and its number.
+  static constexpr uint64_t kOpen = uint64_t(1) << 16, kRegion = kOpen << 1;
+  alignas(64) std::atomic<uint64_t> gate_{0};
+  std::atomic<bool> stop_{false};
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<bool> failed_{false};
+  std::atomic<int> caller_core_{-1};
   int64_t tasks_ = 0;
   void* context_ = nullptr;
   Invoke invoke_ = nullptr;
+  Parking start_, finish_;
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
 };
 
 }  // namespace mixwright::cpu

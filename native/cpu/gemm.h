@@ -1,25 +1,32 @@
 // The matrix core: C = A · B for one tile of C, and for a whole matrix in parallel (Goto and van de Geijn 2008).
-// A register block is 6 rows × 2 vectors. For each 256 steps of k a tile packs its rows of A once (L2), takes the panels of
-// B four by four and keeps sums in f32 until the last step; then `finish` gets the sums, block by block:
+// For each few hundred steps of k a tile packs its rows of A once (L2), takes the panels of B one by one (L1) and keeps
+// sums in f32 until the last step; then `finish` gets the sums, block by block:
 //   finish(i, j, rows, cols, const float* sums, ld)    C[i … i+rows, j … j+cols] is sums[r · ld + c]
-// Who needs a product in another form (scaled, rounded, as part of a softmax) brings a `finish`; see Store.
+// Who needs a product in another form (scaled, rounded, as part of a softmax) brings a `finish`; see Store, which has f32
+// sums written where they belong at once.
+// What is used only a few times is not packed, but read where it lies: A's rows along k if there are few columns, B's rows
+// along its columns if there are few rows. If only the other side lies so, they change places: Cᵀ = Bᵀ · Aᵀ.
 #pragma once
 #include <algorithm>
 
+#include "cpu/caches.h"
 #include "cpu/exec.h"
+#include "cpu/gemm_block.h"
 #include "cpu/gemm_few.h"
 
 namespace mixwright::cpu::MW_ISA {
 
-constexpr int kBlockRows = 6;
-constexpr int kPanel = 2 * kLanes;  // columns of a register block
-constexpr int64_t kDepth = 256;
-constexpr int64_t kShallow = 32;  // up to here a tile's panels of B fit L1 and L2 all together
+constexpr int64_t kDepth = 256;            // steps of k at a time
+constexpr int64_t kFlatDepth = 64;         // and where B's rows are read in place: that many pages of memory
+constexpr int64_t kShallow = 32;           // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
-constexpr int64_t kStripFloats = 1 << 21;  // the most of B that is packed for all tasks at once
+constexpr int64_t kTiles = 24;             // no fewer where there is room, so that threads end together
+constexpr int64_t kNarrow = 96;            // so many columns are few: A's rows are read in place
+constexpr int64_t kFlat = 24;              // so many rows are few: B's rows are read in place
 
 struct Tile {
   int64_t row, rows, col, cols;
+  Tile turned() const { return {col, cols, row, rows}; }
 };
 
 // Columns [col, …) of B that are packed already, for all of k: steps from k0 on begin at floats[k0 · cols]. None: null.
@@ -28,69 +35,147 @@ struct Packed {
   int64_t col = 0, cols = 0;
 };
 
-// acc (+)= six rows of A · V vectors of B, over ks steps.
-template <int V>
-void register_block(const float* a, const float* b, int64_t ks, float* acc, bool add) {
-  vf c[kBlockRows][V];
-#pragma GCC unroll 6
-  for (int r = 0; r < kBlockRows; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) c[r][v] = add ? load(acc + r * kPanel + v * kLanes) : vf{};
-  }
-  for (int64_t k = 0; k < ks; k++, a += kBlockRows, b += kPanel) {
-    vf y[V];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) y[v] = load(b + v * kLanes);
-#pragma GCC unroll 6
-    for (int r = 0; r < kBlockRows; r++) {
-      const vf x = splat(a[r]);
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) c[r][v] += x * y[v];
-    }
-  }
-#pragma GCC unroll 6
-  for (int r = 0; r < kBlockRows; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) store(acc + r * kPanel + v * kLanes, c[r][v]);
-  }
+// Tells a finish that has an `ahead` that its turn comes after one more register block: time to fetch what it writes.
+template <class Finish>
+MW_INLINE auto look_ahead(const Finish& finish, int64_t i, int64_t j, int64_t rows, int64_t cols)
+    -> decltype(finish.ahead(i, j, rows, cols)) {
+  finish.ahead(i, j, rows, cols);
+}
+template <class Finish, class... Rest>
+MW_INLINE void look_ahead(const Finish&, Rest...) {}
+
+// Where a finish that has a `place` wants the sums of C[i, j …]; of others, and of a finish that must see them, at = null.
+template <class Finish>
+MW_INLINE auto place_of(const Finish& finish, int64_t i, int64_t j) -> decltype(finish.place(i, j)) {
+  return finish.place(i, j);
+}
+template <class Finish, class... Rest>
+MW_INLINE Into place_of(const Finish&, Rest...) {
+  return {};
 }
 
 MW_INLINE int64_t depth_of(int64_t K) { return even_piece(K, kDepth, 8); }
 
+// Floats of sums of a tile, wherever its left side is.
+MW_INLINE int64_t sums_of(int64_t rows, int64_t cols) {
+  return pieces(rows, kBlockRows) * pieces(cols, kPanel) * kMostRows * kPanel;
+}
+
+MW_INLINE int64_t blocked_scratch(int64_t rows, int64_t cols) {
+  const int64_t b_cols = std::max(kPackCols, cols <= kNarrow ? pieces(cols, kPanel) * kPanel : 0);
+  return (pieces(rows, kBlockRows) * kBlockRows + b_cols) * kDepth + sums_of(rows, cols) + kLanes;
+}
+
 // Floats of scratch that a tile of this size needs, rounded so that a caller's own may follow.
 MW_INLINE int64_t tile_scratch(int64_t rows, int64_t cols) {
-  const int64_t blocks = pieces(rows, kBlockRows), panels = pieces(cols, kPanel);
-  const int64_t packed = (blocks * kBlockRows + kPackCols) * kDepth + blocks * panels * kBlockRows * kPanel + kLanes;
-  return pieces(std::max(packed, few_scratch() + rows * cols), 16) * 16;
+  const int64_t few = few_scratch() + rows * cols, turned = blocked_scratch(cols, rows) + rows * (cols + kLanes);
+  const bool may_turn = rows <= kNarrow || cols <= kFlat;
+  return pieces(std::max({blocked_scratch(rows, cols), few, may_turn ? turned : 0}), 16) * 16;
+}
+
+// One product of register blocks within a tile: multiplies, and finishes after the last step of k.
+template <Left kLeft, class T, class Finish>
+class Multiply {
+ public:
+  Multiply(Tile tile, int64_t steps, float* sums, const Finish& finish)
+      : tile_(tile), rows_(block_rows(kLeft, tile.cols)), blocks_(pieces(tile.rows, rows_)), steps_(steps), sums_(sums),
+        finish_(finish) {}
+
+  int64_t blocks() const { return blocks_; }
+  int64_t first_row(int64_t block) const { return block * rows_; }
+
+  template <Right kRight>
+  void block(int64_t step, int64_t block, int64_t j, const T* a, int64_t a_stride, const float* b, int64_t b_stride,
+             int64_t ks, Soon soon) const {
+    const int64_t i = block * rows_, rows = std::min(rows_, tile_.rows - i), cols = std::min<int64_t>(kPanel, tile_.cols - j);
+    const auto multiply = register_block_for<kLeft, kRight, T>(rows, cols);
+    // A single step uses the same, L1-hot sums again and again.
+    float* const sums = steps_ == 1 ? sums_ : sums_ + (j / kPanel * blocks_ + block) * rows_ * kPanel;
+    const float* const carry = step > 0 ? sums : nullptr;
+    Into into{sums, kPanel, 1, false, carry};
+    const bool last = step + 1 == steps_;
+    if (last && cols % kLanes == 0) {
+      const Into place = place_of(finish_, tile_.row + i, tile_.col + j);
+      if (place.at) into = {place.at, place.stride, place.alpha, place.add, carry};
+    }
+    if (last && into.at == sums) look_ahead(finish_, tile_.row + i, tile_.col + j, rows, cols);
+    multiply(a, a_stride, b, b_stride, ks, into, soon);
+    if (last && into.at == sums) finish_(tile_.row + i, tile_.col + j, rows, cols, sums, kPanel);
+  }
+
+ private:
+  Tile tile_;
+  int64_t rows_, blocks_, steps_;
+  float* sums_;
+  const Finish& finish_;
+};
+
+// A narrow tile: all panels of B are packed for each step of k, A's rows are read in place.
+template <class T, class Finish>
+void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
+                 const Finish& finish) {
+  const int64_t depth = depth_of(K), steps = pieces(K, depth);
+  float* const b_block = scratch;
+  const Multiply<Left::kRows, T, Finish> multiply(
+      tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * kDepth, finish);
+  for (int64_t step = 0; step < steps; step++) {
+    const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
+    if (!packed.floats) pack<kPanel>(b, tile.col, tile.cols, k0, ks, b_block);
+    const float* const right = packed.floats ? packed.floats + k0 * packed.cols + (tile.col - packed.col) * ks : b_block;
+    for (int64_t block = 0; block < multiply.blocks(); block++) {
+      const T* const left = a.row<T>(tile.row + multiply.first_row(block)) + k0;
+      for (int64_t j = 0; j < tile.cols; j += kPanel) {
+        multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks, Soon{});
+      }
+    }
+  }
+}
+
+// A flat tile: A is packed, B's rows are read in place.
+template <class Finish>
+void flat_tile(const Operand& a, const Operand& b, Tile tile, int64_t K, float* scratch, const Finish& finish) {
+  const int64_t depth = even_piece(K, kFlatDepth, 8), steps = pieces(K, depth);
+  float* const sums = scratch + kPackCols * kDepth;
+  float *const b_block = scratch, *const a_block = sums + sums_of(tile.rows, tile.cols);
+  const Multiply<Left::kPacked, float, Finish> multiply(tile, steps, sums, finish);
+  for (int64_t step = 0; step < steps; step++) {
+    const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
+    pack<kBlockRows>(a, tile.row, tile.rows, k0, ks, a_block);
+    const float* const right = b.row<float>(k0) + tile.col;
+    for (int64_t j = 0; j < tile.cols; j += kPanel) {
+      const int64_t cols = std::min<int64_t>(kPanel, tile.cols - j);
+      const bool whole = cols % kLanes == 0;  // vectors; or they would reach over the end of B
+      if (!whole) pack<kPanel>(b, tile.col + j, cols, k0, ks, b_block);
+      for (int64_t block = 0; block < multiply.blocks(); block++) {
+        const float* const left = a_block + block * kBlockRows * ks;
+        if (whole) {
+          multiply.template block<Right::kRows>(step, block, j, left, 0, right + j, b.stride, ks, Soon{});
+        } else {
+          multiply.template block<Right::kPacked>(step, block, j, left, 0, b_block, kPanel, ks, Soon{});
+        }
+      }
+    }
+  }
 }
 
 template <class Finish>
 void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                  const Finish& finish) {
-  const int64_t blocks = pieces(tile.rows, kBlockRows), depth = depth_of(K);
-  const int64_t steps = K == 0 ? 1 : pieces(K, depth);
+  const int64_t depth = depth_of(K), steps = K == 0 ? 1 : pieces(K, depth);
   float* const b_block = scratch;
-  float* const acc = b_block + kPackCols * kDepth;
-  float* const a_block = acc + blocks * pieces(tile.cols, kPanel) * kBlockRows * kPanel;
+  float* const sums = b_block + kPackCols * kDepth;
+  float* const a_block = sums + sums_of(tile.rows, tile.cols);
+  const Multiply<Left::kPacked, float, Finish> multiply(tile, steps, sums, finish);
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
     pack<kBlockRows>(a, tile.row, tile.rows, k0, ks, a_block);
-    const auto multiply = [&](int64_t block, int64_t j, const float* panel) {
-      const int64_t i = block * kBlockRows, cols = std::min<int64_t>(kPanel, tile.cols - j);
-      // A single step uses the same, L1-hot sums again and again.
-      float* const sums = steps == 1 ? acc : acc + (j / kPanel * blocks + block) * kBlockRows * kPanel;
-      if (cols > kLanes) {
-        register_block<2>(a_block + i * ks, panel, ks, sums, step > 0);
-      } else {
-        register_block<1>(a_block + i * ks, panel, ks, sums, step > 0);
-      }
-      if (step + 1 < steps) return;
-      finish(tile.row + i, tile.col + j, std::min<int64_t>(kBlockRows, tile.rows - i), cols, sums, kPanel);
-    };
+    const auto left = [&](int64_t block) { return a_block + block * kBlockRows * ks; };
     if (packed.floats && ks <= kShallow) {  // writing C is the work: row by row
       const float* const panels = packed.floats + k0 * packed.cols + (tile.col - packed.col) * ks;
-      for (int64_t block = 0; block < blocks; block++) {
-        for (int64_t j = 0; j < tile.cols; j += kPanel) multiply(block, j, panels + j * ks);
+      for (int64_t block = 0; block < multiply.blocks(); block++) {
+        for (int64_t j = 0; j < tile.cols; j += kPanel) {
+          multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panels + j * ks, kPanel, ks, Soon{});
+        }
       }
       continue;
     }
@@ -101,46 +186,94 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       } else if (j % kPackCols == 0) {
         pack<kPanel>(b, tile.col + j, std::min(kPackCols, tile.cols - j), k0, ks, b_block);
       }
-      for (int64_t block = 0; block < blocks; block++) multiply(block, j, panel);
+      // The next panel, a part of it beside each block.
+      const int64_t lines = packed.floats ? pieces(kPanel, multiply.blocks()) : 0;
+      for (int64_t block = 0; block < multiply.blocks(); block++) {
+        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, Soon{panel + kPanel * ks + block * lines * ks, lines});
+      }
     }
+  }
+}
+
+// Is it cheaper not to pack A (B), because there are few columns (rows) to use it?
+MW_INLINE bool in_place_left(const Operand& a, int64_t cols, int64_t K) { return cols <= kNarrow && a.k_contiguous && !a.rows && K > 0; }
+MW_INLINE bool in_place_right(const Operand& b, int64_t rows, int64_t K) {
+  return rows <= kFlat && !b.k_contiguous && !b.rows && b.dtype == DType::f32 && K > 0;
+}
+
+template <class Finish>
+void blocked_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
+                  const Finish& finish) {
+  if (in_place_left(a, tile.cols, K)) {
+    with_float_type(a.dtype, [&](auto type) { narrow_tile<decltype(type)>(a, b, packed, tile, K, scratch, finish); });
+  } else if (!packed.floats && in_place_right(b, tile.rows, K)) {
+    flat_tile(a, b, tile, K, scratch, finish);
+  } else {
+    packed_tile(a, b, packed, tile, K, scratch, finish);
   }
 }
 
 MW_INLINE bool few_rows(const Operand& b, int64_t rows, int64_t K) { return rows <= kFew && b.k_contiguous && K >= 32; }
 MW_INLINE bool few_cols(const Operand& a, int64_t cols, int64_t K) { return cols <= kFew && a.k_contiguous && K >= 32; }
 
+// The shorter side is the rows, and B's lie like those that a narrow tile reads in place; or the columns, and A's lie like
+// those of a flat one.
+MW_INLINE bool turns(const Operand& a, const Operand& b, int64_t rows, int64_t cols, int64_t K) {
+  return K >= 32 && (rows < cols ? in_place_left(b, rows, K) : cols < rows && in_place_right(a, cols, K));
+}
+
 // One tile of C. `scratch` holds tile_scratch(rows, cols) floats.
 template <class Finish>
 void gemm_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                const Finish& finish) {
+  if (packed.floats) return blocked_tile(a, b, packed, tile, K, scratch, finish);
   const bool rows_few = few_rows(b, tile.rows, K);
-  if (packed.floats || !(rows_few || few_cols(a, tile.cols, K))) {
-    return packed_tile(a, b, packed, tile, K, scratch, finish);
+  if (rows_few || few_cols(a, tile.cols, K)) {
+    float* const sums = scratch + few_scratch();
+    with_float_type((rows_few ? b : a).dtype, [&](auto type) {
+      using T = decltype(type);
+      if (rows_few) {
+        dot_tile<T>(a, tile.row, tile.rows, b, tile.col, tile.cols, K, scratch, sums, tile.cols, 1);
+      } else {
+        dot_tile<T>(b, tile.col, tile.cols, a, tile.row, tile.rows, K, scratch, sums, 1, tile.cols);
+      }
+    });
+    return finish(tile.row, tile.col, tile.rows, tile.cols, sums, tile.cols);
   }
-  float* const sums = scratch + few_scratch();
-  with_float_type((rows_few ? b : a).dtype, [&](auto type) {
-    using T = decltype(type);
-    if (rows_few) {
-      dot_tile<T>(a, tile.row, tile.rows, b, tile.col, tile.cols, K, scratch, sums, tile.cols, 1);
-    } else {
-      dot_tile<T>(b, tile.col, tile.cols, a, tile.row, tile.rows, K, scratch, sums, 1, tile.cols);
-    }
-  });
-  finish(tile.row, tile.col, tile.rows, tile.cols, sums, tile.cols);
+  if (!turns(a, b, tile.rows, tile.cols, K)) return blocked_tile(a, b, packed, tile, K, scratch, finish);
+  const int64_t ld = tile.cols + kLanes;
+  float* const sums = scratch + blocked_scratch(tile.cols, tile.rows);
+  blocked_tile(b, a, packed, tile.turned(), K, scratch,
+               [&](int64_t j, int64_t i, int64_t cols, int64_t rows, const float* block, int64_t block_ld) {
+                 unturn(block, block_ld, cols, rows, sums + (i - tile.row) * ld + j - tile.col, ld);
+               });
+  finish(tile.row, tile.col, tile.rows, tile.cols, sums, ld);
+}
+
+// The most rows and columns of a tile that shares its B, and the most of B that is packed for all tasks at once: packed A and
+// sums take two thirds of L2.
+struct Shared {
+  int64_t rows, cols, strip_floats;
+};
+MW_INLINE Shared shared_tile() {
+  return l2_bytes() < (1 << 20) ? Shared{96, 512, 1 << 21} : Shared{192, 1024, 1 << 22};
 }
 
 // C in parallel. Where tiles lie above each other, B is packed once for all of them, strip by strip, into exec.shared slot 0;
-// otherwise each tile packs its own. Tiles depend on M, N and K alone.
+// otherwise each tile packs its own. No bit of C depends on how it is cut into tiles.
 template <class Finish>
 void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, int64_t K, const Finish& finish) {
   if (M == 0 || N == 0) return;
-  const bool share = M > 192 && K > 0 && !few_cols(a, N, K);
-  const int64_t most_cols = share ? std::clamp<int64_t>(kStripFloats / K, 128, 512) : 256;
-  int64_t rows = even_piece(M, share ? 96 : 192, kBlockRows), cols = even_piece(N, most_cols, kPanel);
-  while (pieces(M, rows) * pieces(N, cols) < 16 && cols > 64) cols = even_piece(cols, cols - 1, kPanel);
-  while (pieces(M, rows) * pieces(N, cols) < 8 && rows > 48) rows = even_piece(rows, rows - 1, kBlockRows);
+  const bool share = M > 192 && K > 0 && !few_cols(a, N, K) && !turns(a, b, M, N, K);
+  const Shared most = shared_tile();
+  int64_t rows = even_piece(M, share ? most.rows : 192, kBlockRows);
+  int64_t cols = even_piece(N, share ? std::clamp<int64_t>(most.strip_floats / K, 128, most.cols) : 256, kPanel);
+  const auto tiles = [&] { return pieces(M, rows) * pieces(N, cols); };
+  while (tiles() < kTiles && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
+  while (tiles() < kTiles && rows > 48) rows = even_piece(rows, rows - 1, kBlockRows);
+  while (tiles() < kTiles && cols > 64) cols = even_piece(cols, cols - 1, kPanel);
   const int64_t row_tiles = pieces(M, rows);
-  const int64_t strip = !share ? N : std::max<int64_t>(1, kStripFloats / (K * cols)) * cols;
+  const int64_t strip = !share ? N : std::max<int64_t>(1, most.strip_floats / (K * cols)) * cols;
   const int64_t depth = depth_of(K);
   for (int64_t col = 0; col < N; col += strip) {
     const int64_t strip_cols = std::min(strip, N - col), col_tiles = pieces(strip_cols, cols);
@@ -162,7 +295,6 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
     });
   }
 }
-
 // The plain finish: C = alpha · sums (+ bias) (+ C), in f32 or bf16.
 struct Store {
   void* memory;
@@ -171,6 +303,19 @@ struct Store {
   float alpha = 1;
   bool accumulate = false;
   const float* bias = nullptr;
+
+  Into place(int64_t i, int64_t j) const {
+    if (dtype != DType::f32 || bias) return {};
+    return {static_cast<float*>(memory) + i * stride + j, stride, alpha, accumulate};
+  }
+
+  void ahead(int64_t i, int64_t j, int64_t rows, int64_t cols) const {
+    const int64_t size = bytes_of(dtype);
+    for (int64_t r = 0; r < rows; r++) {
+      const char* const c = static_cast<const char*>(memory) + ((i + r) * stride + j) * size;
+      for (int64_t at = 0; at < cols * size; at += 64) __builtin_prefetch(c + at, 1, 3);
+    }
+  }
 
   void operator()(int64_t i, int64_t j, int64_t rows, int64_t cols, const float* sums, int64_t ld) const {
     with_float_type(dtype, [&](auto type) {

@@ -6,7 +6,7 @@
 
 namespace mixwright::cpu::MW_ISA {
 
-constexpr int64_t kFew = 16;         // the most rows on the narrow side
+constexpr int64_t kFew = kLanes / 2;         // the most rows on the narrow side
 constexpr int64_t kFewDepth = 1024;  // elements of k taken at a time
 constexpr int kFewBlock = 4, kManyBlock = 3;  // register block: 4 × 3 vectors of partial sums
 

@@ -59,15 +59,33 @@ MW_INLINE void transpose(vf (&v)[kLanes]) {
   }
 }
 
-// One panel from rows that run along k: blocks of kLanes × kLanes are transposed in registers. Outer indices past `count`
-// read as 0. Stores are whole vectors: up to kLanes floats behind the panel are overwritten.
+// to[c · to_ld + r] = from[r · from_ld + c]. `from` is read in whole vectors, and up to kLanes floats behind each row of `to`
+// are overwritten.
+MW_INLINE void unturn(const float* from, int64_t from_ld, int64_t rows, int64_t cols, float* to, int64_t to_ld) {
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    for (int64_t c = 0; c < cols; c += kLanes) {
+      vf v[kLanes];
+      for (int i = 0; i < kLanes; i++) v[i] = r + i < rows ? load(from + (r + i) * from_ld + c) : vf{};
+      transpose(v);
+      for (int i = 0; i < kLanes && c + i < cols; i++) store(to + (c + i) * to_ld + r, v[i]);
+    }
+  }
+}
+
+MW_INLINE void prefetch(const void* address) { __builtin_prefetch(address, 0, 3); }
+
+// One panel from rows that run along k: blocks of kLanes × kLanes are transposed in registers. `count` outer indices are
+// left, from the panel's first on; past them it reads as 0. Stores are whole vectors: up to kLanes floats behind the panel are overwritten.
 template <int W, class T>
 void pack_k_contiguous(const Operand& x, int64_t outer, int64_t count, int64_t k0, int64_t ks, float* panel) {
   constexpr int kGroups = (W + kLanes - 1) / kLanes;
   const T* row[W];
   for (int i = 0; i < W; i++) row[i] = x.row<T>(outer + (i < count ? i : 0)) + k0;
+  const T* ahead[W];  // the next panel's rows
+  for (int i = 0; i < W; i++) ahead[i] = i + W < count ? x.row<T>(outer + W + i) + k0 : row[i];
   int64_t k = 0;
   for (; k + kLanes <= ks; k += kLanes) {
+    for (int i = 0; i < W && k % (64 / int64_t(sizeof(T))) == 0; i++) prefetch(ahead[i] + k);
     vf v[kGroups][kLanes];
     for (int g = 0; g < kGroups; g++) {
       for (int i = 0; i < kLanes; i++) {
@@ -110,7 +128,7 @@ void pack(const Operand& x, int64_t outer, int64_t count, int64_t k0, int64_t ks
     using T = decltype(type);
     if (!x.k_contiguous) return pack_outer_contiguous<W, T>(x, outer, count, k0, ks, panels);
     for (int64_t i = 0; i < count; i += W, panels += W * ks) {
-      pack_k_contiguous<W, T>(x, outer + i, count - i < W ? count - i : W, k0, ks, panels);
+      pack_k_contiguous<W, T>(x, outer + i, count - i, k0, ks, panels);
     }
   });
 }

@@ -67,9 +67,10 @@ MW_INLINE void store(T* p, vf v, int64_t count) {
   for (int64_t i = 0; i < count; i++) p[i] = padded[i];
 }
 
-MW_INLINE vf select(vi mask, vf yes, vf no) { return vf((vi(yes) & mask) | (vi(no) & ~mask)); }
-MW_INLINE vf max(vf a, vf b) { return select(a > b, a, b); }
-MW_INLINE vf min(vf a, vf b) { return select(a < b, a, b); }
+MW_INLINE vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
+// One instruction each, whose rule is: b where either is NaN.
+MW_INLINE vf max(vf a, vf b) { return a > b ? a : b; }
+MW_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
 
 // Sum of the lanes in a fixed tree: halves first.
 MW_INLINE float sum(vf v) {
@@ -89,12 +90,15 @@ MW_INLINE float max_lane(vf v) {
   return best;
 }
 
-// e^x to about 2 units in the last place: x = n·ln2 + r with |r| <= ln2/2, a degree-6 polynomial for e^r, and n added to
-// the exponent. Saturates to 0 below -87.3 and to infinity above 88.7; NaN stays NaN.
+constexpr float kRound = 12582912.0f;  // 1.5·2^23: a float plus this has its nearest integer in the low bits
+constexpr float kRoundBiased = kRound + 127;
+
+// e^x to about 2 units in the last place: x = n·ln2 + r with |r| <= ln2/2, a degree-6 polynomial for e^r, times 2^n, whose
+// exponent field is the low byte of the biased sum. 0 below -87.7 and infinity above 88.4; NaN stays NaN.
 MW_INLINE vf exp(vf x) {
-  const vf clamped = min(max(x, splat(-87.3f)), splat(88.72f));
-  const vf shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5·2^23: rounds to an integer in the low bits
-  const vf n = shifted - 12582912.0f;
+  const vf clamped = min(splat(88.5f), max(splat(-88.0f), x));
+  const vf biased = clamped * 1.44269504f + kRoundBiased;
+  const vf n = biased - kRoundBiased;
   const vf r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln2 in two parts
   vf p = splat(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
@@ -103,14 +107,21 @@ MW_INLINE vf exp(vf x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  // Two steps of 2^(n/2), so that n = 128 does not overflow the exponent field on the way.
-  const vi whole = __builtin_convertvector(n, vi);
-  const vi half = whole >> 1;
-  const vf first = vf((half + 127) << 23), second = vf((whole - half + 127) << 23);
-  vf y = p * first * second;
-  y = select(x > splat(88.72f), splat(INFINITY), y);
-  y = select(x < splat(-87.3f), splat(0.0f), y);
-  return select(x != x, x, y);
+  return p * vf(vi(biased) << 23);
+}
+
+// 2^x for x <= 127, to about 2 units in the last place; exactly 0 below -126.5. NaN stays NaN.
+MW_INLINE vf exp2(vf x) {
+  const vf clamped = max(splat(-127.0f), x);
+  const vf biased = clamped + kRoundBiased;
+  const vf r = clamped - (biased - kRoundBiased);
+  vf p = splat(1.3264727e-3f);
+  p = p * r + 9.671513e-3f;
+  p = p * r + 5.5507336e-2f;
+  p = p * r + 2.4022242e-1f;
+  p = p * r + 6.93147e-1f;
+  p = p * r + 1.0f;
+  return p * vf(vi(biased) << 23);
 }
 
 MW_INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exp(-x)); }

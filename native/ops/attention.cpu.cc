@@ -1,6 +1,6 @@
-// A task owns a block of about 64 (query, head) lanes: queries of one document, all heads of one kv head. It walks the keys
-// in tiles of 64, so K and V are read once a block, from L1 for every panel of the block. Bytes moved: q and y once, k and v
-// once for every block that looks at them. A block of few lanes (decoding) puts its lanes along the head's width instead.
+// A task owns a block of about 128 (query, head) lanes: queries of one document, all heads of one kv head. It walks the keys
+// in tiles of 64, so K and V are read once a block, from L1 and L2 for every panel of the block. Bytes moved: q and y once, k
+// and v once for every block that looks at them. A block of few lanes (decoding) puts its lanes along the head's width.
 #include "ops/attention.h"
 
 #include "cpu/attention_row.h"
@@ -10,9 +10,11 @@
 namespace mixwright::cpu::MW_ISA {
 
 namespace {
+constexpr int64_t kTaskLanes = 128;
+
 struct Panel {
   float *q, *sum;            // [hd][kWidth]
-  float *largest, *total;    // [kWidth]: running maximum, and sum of e^(score - largest)
+  float *largest, *total;    // [kWidth]: running maximum, and sum of 2^(score - largest)
   int32_t* position;         // [kWidth]
 
   Panel(float* memory, int64_t hd)
@@ -21,20 +23,24 @@ struct Panel {
   static int64_t floats(int64_t hd) { return (2 * hd + 3) * kWidth; }
 };
 
-// Online softmax down the lanes: scores become e^(score - largest), and factor what the older sums shrink by.
+// Online softmax down the lanes: scores become 2^(score - largest), and factor what the older sums shrink by.
 void soften(float* scores, int64_t rows, float* largest, float* total, float* factor) {
   for (int64_t at = 0; at < kWidth; at += kLanes) {
     const vf before = load(largest + at);
-    vf now = before;
-    for (int64_t j = 0; j < rows; j++) now = max(now, load(scores + j * kWidth + at));
-    const vf shrink = exp(before - now);
+    vf now[2] = {before, before};
+    int64_t j = 0;
+    for (; j + 2 <= rows; j += 2) {
+      for (int64_t n = 0; n < 2; n++) now[n] = max(now[n], load(scores + (j + n) * kWidth + at));
+    }
+    if (j < rows) now[0] = max(now[0], load(scores + j * kWidth + at));
+    const vf top = max(now[0], now[1]), shrink = exp2(before - top);
     vf sum = load(total + at) * shrink;
-    for (int64_t j = 0; j < rows; j++) {
-      const vf p = exp(load(scores + j * kWidth + at) - now);
+    for (j = 0; j < rows; j++) {
+      const vf p = exp2(load(scores + j * kWidth + at) - top);
       store(scores + j * kWidth + at, p);
       sum += p;
     }
-    store(largest + at, now);
+    store(largest + at, top);
     store(total + at, sum);
     store(factor + at, shrink);
   }
@@ -52,7 +58,7 @@ void attend_block(const Operands& op, const Lanes& lanes, Worker& worker) {
   const int64_t hd = op.hd, each = Panel::floats(hd), panels = lanes.panels(), count = lanes.count();
   float* memory = worker.scratch<float>(panels * each + 2 * kTile * hd + (kTile + 1) * kWidth);
   float *k = memory + panels * each, *v = k + kTile * hd, *scores = v + kTile * hd, *factor = scores + kTile * kWidth;
-  pack_lanes(op.q, lanes, hd, op.scale, memory, each);
+  pack_lanes(op.q, lanes, hd, op.scale * kLog2e, memory, each);
   for (int64_t p = 0; p < panels; p++) {
     const Panel panel(memory + p * each, hd);
     std::memset(panel.sum, 0, size_t(hd * kWidth) * sizeof(float));
@@ -72,24 +78,24 @@ void attend_block(const Operands& op, const Lanes& lanes, Worker& worker) {
       const Panel panel(memory + p * each, hd);
       const int64_t visible = panel.position[kWidth - 1] + 1 - base, rows = visible < tile ? visible : tile;
       if (rows <= 0) continue;
-      multiply(k, hd, 1, rows, panel.q, hd, scores, false);
-      mask(scores, rows, panel.position, base, base + op.window);
+      multiply(rows, kWidth, {k, hd, 1}, {panel.q, kWidth}, hd, {scores, kWidth});
+      mask(scores, kWidth, rows, panel.position, base, base + op.window);
       soften(scores, rows, panel.largest, panel.total, factor);
-      scale_lanes(panel.sum, hd, factor);
-      multiply(v, 1, hd, hd, scores, rows, panel.sum, true);
+      multiply(hd, kWidth, {v, 1, hd}, {scores, kWidth}, rows, {panel.sum, kWidth, true, factor});
     }
   }
+  const auto panel_of = [&](int64_t lane) { return Panel(memory + lane / kWidth * each, hd); };
   for (int64_t lane = 0; op.lse && lane < count; lane++) {
-    const Panel panel(memory + lane / kWidth * each, hd);
-    const float lse = panel.largest[lane % kWidth] + std::log(panel.total[lane % kWidth]);
+    const Panel panel = panel_of(lane);
+    const float lse = kLn2 * (panel.largest[lane % kWidth] + std::log2(panel.total[lane % kWidth]));
     op.lse.data<float>()[lanes.row(lane) * op.heads + lanes.head(lane)] = lse;
   }
-  for (int64_t p = 0; p < panels; p++) {
-    const Panel panel(memory + p * each, hd);
-    for (int64_t i = 0; i < kWidth; i++) factor[i] = 1.0f / panel.total[i];
-    scale_lanes(panel.sum, hd, factor);
-  }
-  unpack_lanes(memory + hd * kWidth, each, lanes, hd, op.y);
+  with_float_type(op.y.dtype, [&](auto type) {
+    auto* y = op.y.data<decltype(type)>();
+    unpack_lanes(memory + hd * kWidth, each, count, hd, [&](int64_t lane, int64_t i, vf sum, auto... n) {
+      store(y + (lanes.row(lane) * op.heads + lanes.head(lane)) * hd + i, sum / panel_of(lane).total[lane % kWidth], n...);
+    });
+  });
 }
 
 void attend_rows(const Operands& op, const Lanes& lanes, Worker& worker) {
@@ -99,14 +105,14 @@ void attend_rows(const Operands& op, const Lanes& lanes, Worker& worker) {
   for (int64_t lane = 0; lane < lanes.count(); lane++) {
     const int64_t row = lanes.row(lane), head = lanes.head(lane), end = lanes.position(lane) + 1;
     const int64_t begin = end > op.window ? end - op.window : 0;
-    pack_rows(op.q, row, head * hd, 1, hd, op.scale, q);
+    pack_rows(op.q, row, head * hd, 1, hd, op.scale * kLog2e, q);
     const int64_t first = (lanes.block.key_row + begin) * op.k.cols() + lanes.kv_head * hd;
     float lse = 0;
     with_float_type(op.k.dtype, [&](auto type) {
       using E = decltype(type);
       lse = attend_row(q, op.k.data<E>() + first, op.v.data<E>() + first, op.k.cols(), end - begin, hd, scores, sum);
     });
-    if (op.lse) op.lse.data<float>()[row * op.heads + head] = lse;
+    if (op.lse) op.lse.data<float>()[row * op.heads + head] = kLn2 * lse;
     with_float_type(op.y.dtype, [&](auto type) {
       auto* y = op.y.data<decltype(type)>() + row * op.y.cols() + head * hd;
       for (int64_t i = 0; i < hd; i++) narrow(sum[i], y[i]);
@@ -119,7 +125,7 @@ void attention(Exec& exec, In q, In k, In v, In offsets, In starts, In lengths, 
                int64_t kv_heads, float scale, int64_t window) {
   require(k.dtype == v.dtype, "k and v must have one number format");
   const Operands op{q, k, v, y, lse, heads, q.cols() / heads, scale, window > 0 ? window : kNoWindow};
-  const int64_t group = heads / kv_heads, per_block = group < kBlockLanes ? kBlockLanes / group : 1;
+  const int64_t group = heads / kv_heads, per_block = group < kTaskLanes ? kTaskLanes / group : 1;
   const auto blocks = blocks_of(offsets, starts, lengths, q.rows(), k.rows(), per_block);
   const int64_t count = int64_t(blocks.size());
   exec.parallel(count * kv_heads, [&](int64_t task, Worker& worker) {

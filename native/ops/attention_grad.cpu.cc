@@ -1,7 +1,12 @@
-// Two passes, each of which recomputes P, so that no task writes where another does. dq: a task owns a block of about 64
-// (query, head) lanes and walks its keys. dk, dv: a task owns 64 keys of one kv head and walks the queries that see them,
-// head by head of the group. 7 products of T²·hd/2 instead of 5; bytes moved: own rows once, the other side once a block.
+// P and dS are computed once, and all three gradients from them: 5 products of T²·hd/2. Every document is cut into slices of
+// 128 rows. A task is one (queries' slice, keys' slice) pair of one kv head; it adds to dq of the one and to dk and dv of the
+// other. Pairs that lie equally far apart share no slice and run together: wave 0 is the diagonal and sets the gradients, wave w
+// adds what keys w slices back have to do with the queries. The order of every sum follows from the offsets, and no partial
+// sums are kept. Bytes moved: q, dy, k, v and the gradients once for every slice of the other side.
 #include "ops/attention_grad.h"
+
+#include <algorithm>
+#include <utility>
 
 #include "cpu/attention_tile.h"
 #include "cpu/exec.h"
@@ -10,13 +15,24 @@ namespace mixwright::cpu::MW_ISA {
 
 namespace {
 constexpr int64_t kDeltaRows = 16;
+constexpr int64_t kSlice = 2 * kTile;
+constexpr int64_t kTaskLanes = 64;              // of the queries in work at a time
+constexpr int64_t kSumFloats = int64_t(1) << 24;  // the most that sums of bf16 gradients take beside them
+
+// Rows of one kv head's share in a gradient, in f32.
+struct Sums {
+  float* memory;
+  int64_t stride;
+};
 
 struct Operands {
   In dy, q, k, v, y, lse;
   Out dq, dk, dv, delta;
-  int64_t heads, hd;
+  int64_t heads, hd, group;
   float scale;
   int64_t window;
+
+  int64_t padded() const { return pieces(hd, kLanes) * kLanes; }
 };
 
 void delta_of(const Operands& op, int64_t row, Worker& worker) {
@@ -34,137 +50,180 @@ void delta_of(const Operands& op, int64_t row, Worker& worker) {
   }
 }
 
-// One half of a row of P and dS, in place of the score and of dy·v.
+// The queries in work: their lanes as panels and as rows, and P and dS against one tile of keys.
+struct Queries {
+  int64_t lanes, panel, width;               // lanes and width of a row rounded up; floats of a panel
+  float *q, *dy, *dq;                        // panels [hd][kWidth]
+  float *q_rows, *dy_rows;                   // [lanes][width]
+  float *lse, *delta, *scores, *slopes;      // [lanes], [lanes], [kTile][lanes], [kTile][lanes]
+  int32_t* position;                         // [lanes]
+
+  Queries(float* memory, int64_t lanes, int64_t hd, int64_t width) : lanes(lanes), panel(hd * kWidth), width(width) {
+    const auto take = [&](int64_t floats) { return std::exchange(memory, memory + floats); };
+    q = take(lanes * hd), dy = take(lanes * hd), dq = take(lanes * hd);
+    q_rows = take(lanes * width), dy_rows = take(lanes * width);
+    scores = take(kTile * lanes), slopes = take(kTile * lanes);
+    lse = take(lanes), delta = take(lanes), position = reinterpret_cast<int32_t*>(take(lanes));
+  }
+  static int64_t floats(int64_t lanes, int64_t hd, int64_t width) { return lanes * (3 * hd + 2 * width + 2 * kTile + 3); }
+};
+
+void pack_queries(const Operands& op, const Lanes& lanes, const Queries& to) {
+  const int64_t hd = op.hd, count = lanes.count();
+  pack_lanes(op.q, lanes, hd, op.scale * kLog2e, to.q, to.panel);
+  pack_lanes(op.dy, lanes, hd, 1, to.dy, to.panel);
+  std::memset(to.dq, 0, size_t(lanes.panels() * to.panel) * sizeof(float));
+  for (int64_t lane = 0; lane < lanes.panels() * kWidth; lane++) {
+    const int64_t real = lane < count ? lane : count - 1, row = lanes.row(real), head = lanes.head(real);
+    to.lse[lane] = op.lse.data<float>()[row * op.heads + head] * kLog2e;
+    to.delta[lane] = op.delta.data<float>()[row * op.heads + head];
+    to.position[lane] = int32_t(lanes.position(real));
+    if (lane >= count) continue;
+    pack_rows(op.q, row, head * hd, 1, hd, 1, to.q_rows + lane * to.width);
+    pack_rows(op.dy, row, head * hd, 1, hd, 1, to.dy_rows + lane * to.width);
+  }
+}
+
+// scores become P = 2^(score - lse), slopes (which are dy·v) become dS = P · (slope - delta).
 MW_INLINE void differentiate(float* score, float* slope, vf lse, vf delta) {
-  const vf p = exp(load(score) - lse);
+  const vf p = exp2(load(score) - lse);
   store(score, p);
   store(slope, p * (load(slope) - delta));
 }
 
-struct QueryPanel {
-  float *q, *dy, *dq;      // [hd][kWidth]
-  float *lse, *delta;      // [kWidth]
-  int32_t* position;
-
-  QueryPanel(float* memory, int64_t hd)
-      : q(memory), dy(q + hd * kWidth), dq(dy + hd * kWidth), lse(dq + hd * kWidth), delta(lse + kWidth),
-        position(reinterpret_cast<int32_t*>(delta + kWidth)) {}
-  static int64_t floats(int64_t hd) { return (3 * hd + 3) * kWidth; }
-};
-
-void query_block(const Operands& op, const Lanes& lanes, Worker& worker) {
-  const int64_t hd = op.hd, each = QueryPanel::floats(hd), panels = lanes.panels(), count = lanes.count();
-  float* memory = worker.scratch<float>(panels * each + 2 * kTile * hd + (2 * kTile + 1) * kWidth);
-  float *k = memory + panels * each, *v = k + kTile * hd, *scores = v + kTile * hd, *slopes = scores + kTile * kWidth;
-  float* factor = slopes + kTile * kWidth;
-  pack_lanes(op.q, lanes, hd, op.scale, memory, each);
-  pack_lanes(op.dy, lanes, hd, 1, memory + hd * kWidth, each);
-  for (int64_t lane = 0; lane < panels * kWidth; lane++) {
-    const QueryPanel panel(memory + lane / kWidth * each, hd);
-    const int64_t i = lane % kWidth, real = lane < count ? lane : count - 1;
-    const int64_t at = lanes.row(real) * op.heads + lanes.head(real);
-    panel.lse[i] = lane < count ? op.lse.data<float>()[at] : 0;
-    panel.delta[i] = lane < count ? op.delta.data<float>()[at] : 0;
-    panel.position[i] = int32_t(lanes.position(real));
-    if (i == 0) std::memset(panel.dq, 0, size_t(hd * kWidth) * sizeof(float));
-  }
-  const int64_t end = lanes.position(count - 1) + 1, oldest = lanes.position(0) - op.window + 1;
-  for (int64_t base = oldest > 0 ? oldest : 0; base < end; base += kTile) {
-    const int64_t tile = end - base < kTile ? end - base : kTile;
-    pack_rows(op.k, lanes.block.key_row + base, lanes.kv_head * hd, tile, hd, 1, k);
-    pack_rows(op.v, lanes.block.key_row + base, lanes.kv_head * hd, tile, hd, 1, v);
-    for (int64_t p = 0; p < panels; p++) {
-      const QueryPanel panel(memory + p * each, hd);
-      const int64_t visible = panel.position[kWidth - 1] + 1 - base, rows = visible < tile ? visible : tile;
-      if (rows <= 0) continue;
-      multiply(k, hd, 1, rows, panel.q, hd, scores, false);
-      mask(scores, rows, panel.position, base, base + op.window);
-      multiply(v, hd, 1, rows, panel.dy, hd, slopes, false);
-      for (int64_t half = 0; half < kWidth; half += kLanes) {
-        const vf lse = load(panel.lse + half), delta = load(panel.delta + half);
-        for (int64_t at = half; at < rows * kWidth; at += kWidth) differentiate(scores + at, slopes + at, lse, delta);
-      }
-      multiply(k, 1, hd, hd, slopes, rows, panel.dq, true);
+// P, dS and dq of the lanes against `tile` keys from position `base` on; then dk and dv of these.
+void tile_pair(const Operands& op, const Queries& x, const Lanes& lanes, int64_t base, int64_t tile, const float* k,
+               const float* v, float* dk, float* dv) {
+  const int64_t hd = op.hd, width = x.width, panels = lanes.panels();
+  const auto rows_of = [&](int64_t p) {  // whole blocks, so that whoever reads a block of P finds zeros and not rubbish
+    const int64_t visible = x.position[p * kWidth + kWidth - 1] + 1 - base;
+    return std::clamp<int64_t>(pieces(visible, kRowBlock) * kRowBlock, 0, tile);
+  };
+  for (int64_t p = 0; p < panels; p++) {
+    const int64_t rows = rows_of(p), lane = p * kWidth;
+    if (rows == 0) continue;
+    float *scores = x.scores + lane, *slopes = x.slopes + lane;
+    multiply(rows, kWidth, {k, width, 1}, {x.q + p * x.panel, kWidth}, hd, {scores, x.lanes});
+    mask(scores, x.lanes, rows, x.position + lane, base, base + op.window);
+    multiply(rows, kWidth, {v, width, 1}, {x.dy + p * x.panel, kWidth}, hd, {slopes, x.lanes});
+    for (int64_t half = 0; half < kWidth; half += kLanes) {
+      const vf lse = load(x.lse + lane + half), delta = load(x.delta + lane + half);
+      for (int64_t j = 0; j < rows; j++) differentiate(scores + j * x.lanes + half, slopes + j * x.lanes + half, lse, delta);
     }
+    if (op.dq) multiply(hd, kWidth, {k, 1, width}, {slopes, x.lanes}, rows, {x.dq + p * x.panel, kWidth, true});
   }
-  for (int64_t i = 0; i < kWidth; i++) factor[i] = op.scale;
-  for (int64_t p = 0; p < panels; p++) scale_lanes(QueryPanel(memory + p * each, hd).dq, hd, factor);
-  unpack_lanes(memory + 2 * hd * kWidth, each, lanes, hd, op.dq);
+  if (!op.dk) return;
+  int64_t first = 0;  // panel that sees the rows
+  for (int64_t j = 0, rows; j < tile; j += rows) {
+    while (first < panels && rows_of(first) <= j) first++;
+    if (first == panels) break;
+    rows = rows_of(first) - j;
+    const int64_t lane = first * kWidth, depth = lanes.count() - lane, at = j * x.lanes + lane;
+    multiply(rows, width, {x.scores + at, x.lanes, 1}, {x.dy_rows + lane * width, width}, depth, {dv + j * width, width, true});
+    multiply(rows, width, {x.slopes + at, x.lanes, 1}, {x.q_rows + lane * width, width}, depth, {dk + j * width, width, true});
+  }
 }
 
-struct KeyPanel {
-  float *k, *v, *dk, *dv;  // [hd][kWidth]
-  int32_t* position;       // [kWidth]; past the document's end, where no query sees them, in empty lanes
+void add_row(const float* from, float factor, int64_t width, float* to, bool add) {
+  sweep(width, [&](int64_t i, auto... n) {
+    const vf x = load(from + i, n...) * factor;
+    store(to + i, add ? load(to + i, n...) + x : x, n...);
+  });
+}
 
-  KeyPanel(float* memory, int64_t hd)
-      : k(memory), v(k + hd * kWidth), dk(v + hd * kWidth), dv(dk + hd * kWidth),
-        position(reinterpret_cast<int32_t*>(dv + hd * kWidth)) {}
-  static int64_t floats(int64_t hd) { return (4 * hd + 1) * kWidth; }
+struct Pair {
+  Block queries, keys;
+  int64_t kv_head;
+  bool add;
 };
 
-void key_block(const Operands& op, const Lanes& lanes, int64_t group, Worker& worker) {
-  const int64_t hd = op.hd, each = KeyPanel::floats(hd), panels = lanes.panels(), count = lanes.count();
-  float* memory = worker.scratch<float>(panels * each + 2 * kTile * hd + 2 * kTile * kWidth);
-  float *q = memory + panels * each, *dy = q + kTile * hd, *scores = dy + kTile * hd, *slopes = scores + kTile * kWidth;
-  pack_lanes(op.k, lanes, hd, 1, memory, each);
-  pack_lanes(op.v, lanes, hd, 1, memory + hd * kWidth, each);
-  for (int64_t p = 0; p < panels; p++) {
-    const KeyPanel panel(memory + p * each, hd);
-    std::memset(panel.dk, 0, size_t(2 * hd * kWidth) * sizeof(float));
-    for (int64_t i = 0; i < kWidth; i++) panel.position[i] = int32_t(lanes.position(p * kWidth + i));
+void slice_pair(const Operands& op, const Pair& pair, Sums dq, Sums dk, Sums dv, Worker& worker) {
+  const int64_t hd = op.hd, width = op.padded(), group = op.group, per_block = group < kTaskLanes ? kTaskLanes / group : 1;
+  const int64_t most = pieces(per_block * group, kWidth) * kWidth, keys = pair.keys.count;
+  float* memory = worker.scratch<float>(Queries::floats(most, hd, width) + 4 * kSlice * width);
+  const Queries queries(memory, most, hd, width);
+  float* const k = memory + Queries::floats(most, hd, width);
+  float *const v = k + kSlice * width, *const dk_rows = v + kSlice * width, *const dv_rows = dk_rows + kSlice * width;
+  std::memset(memory, 0, size_t(queries.scores - memory) * sizeof(float));
+  std::memset(dk_rows, 0, size_t(2 * kSlice * width) * sizeof(float));
+  for (int64_t j = 0; j < keys; j++) {
+    pack_rows(op.k, pair.keys.row + j, pair.kv_head * hd, 1, hd, 1, k + j * width);
+    pack_rows(op.v, pair.keys.row + j, pair.kv_head * hd, 1, hd, 1, v + j * width);
   }
-  const int64_t document = lanes.block.key_row, first = lanes.position(0), seen = lanes.position(count - 1) + op.window;
-  const int64_t end = seen < lanes.block.keys ? seen : lanes.block.keys;
-  for (int64_t head = lanes.kv_head * group; head < (lanes.kv_head + 1) * group; head++) {
-    for (int64_t base = first; base < end; base += kTile) {
-      const int64_t tile = end - base < kTile ? end - base : kTile;
-      pack_rows(op.q, document + base, head * hd, tile, hd, op.scale, q);
-      pack_rows(op.dy, document + base, head * hd, tile, hd, 1, dy);
-      for (int64_t p = 0; p < panels; p++) {
-        const KeyPanel panel(memory + p * each, hd);
-        const int64_t skip = panel.position[0] > base ? panel.position[0] - base : 0;  // queries before the panel
-        const int64_t rows = tile - skip, query = base + skip;
-        if (rows <= 0) continue;
-        const float *q_rows = q + skip * hd, *dy_rows = dy + skip * hd;
-        multiply(q_rows, hd, 1, rows, panel.k, hd, scores, false);
-        mask(scores, rows, panel.position, query - op.window + 1, query + 1);
-        multiply(dy_rows, hd, 1, rows, panel.v, hd, slopes, false);
-        for (int64_t j = 0; j < rows; j++) {
-          const int64_t at = (document + query + j) * op.heads + head;
-          const vf lse = splat(op.lse.data<float>()[at]), delta = splat(op.delta.data<float>()[at]);
-          for (int64_t half = 0; half < kWidth; half += kLanes) {
-            differentiate(scores + j * kWidth + half, slopes + j * kWidth + half, lse, delta);
-          }
-        }
-        multiply(dy_rows, 1, hd, hd, scores, rows, panel.dv, true);
-        multiply(q_rows, 1, hd, hd, slopes, rows, panel.dk, true);
-      }
+  for (int64_t at = 0; at < pair.queries.count; at += per_block) {
+    Block block = pair.queries;
+    block.row += at, block.position += at, block.count = std::min(per_block, block.count - at);
+    const Lanes lanes{block, group, pair.kv_head};
+    pack_queries(op, lanes, queries);
+    const int64_t end = std::min(keys, block.position + block.count - pair.keys.position);
+    for (int64_t j = 0; j < end; j += kTile) {
+      const int64_t base = pair.keys.position + j, offset = j * width;
+      if (base + kTile <= block.position - op.window + 1) continue;
+      tile_pair(op, queries, lanes, base, std::min(kTile, end - j), k + offset, v + offset, dk_rows + offset, dv_rows + offset);
     }
+    if (!op.dq) continue;
+    unpack_lanes(queries.dq, queries.panel, lanes.count(), hd, [&](int64_t lane, int64_t i, vf x, auto... n) {
+      float* to = dq.memory + lanes.row(lane) * dq.stride + lane % group * hd + i;
+      store(to, pair.add ? load(to, n...) + x * op.scale : x * op.scale, n...);
+    });
   }
-  unpack_lanes(memory + 2 * hd * kWidth, each, lanes, hd, op.dk);
-  unpack_lanes(memory + 3 * hd * kWidth, each, lanes, hd, op.dv);
+  for (int64_t j = 0; op.dk && j < keys; j++) {
+    add_row(dk_rows + j * width, op.scale, hd, dk.memory + (pair.keys.row + j) * dk.stride, pair.add);
+    add_row(dv_rows + j * width, 1, hd, dv.memory + (pair.keys.row + j) * dv.stride, pair.add);
+  }
 }
 }  // namespace
 
 void attention_grad(Exec& exec, In dy, In q, In k, In v, In y, In lse, In offsets, Out dq, Out dk, Out dv, Out delta,
                     int64_t heads, int64_t kv_heads, float scale, int64_t window) {
   const int64_t T = q.rows(), hd = q.cols() / heads, group = heads / kv_heads, reach = window > 0 ? window : kNoWindow;
-  const Operands op{dy, q, k, v, y, lse, dq, dk, dv, delta, heads, hd, scale, reach};
+  const Operands op{dy, q, k, v, y, lse, dq, dk, dv, delta, heads, hd, group, scale, reach};
   exec.parallel((T + kDeltaRows - 1) / kDeltaRows, [&](int64_t task, Worker& worker) {
     for (int64_t row = task * kDeltaRows; row < T && row < (task + 1) * kDeltaRows; row++) delta_of(op, row, worker);
   });
-  if (dq) {
-    const auto blocks = blocks_of(offsets, {}, {}, T, T, group < kBlockLanes ? kBlockLanes / group : 1);
-    const int64_t count = int64_t(blocks.size());
-    exec.parallel(count * kv_heads, [&](int64_t task, Worker& worker) {  // from the back: late queries see the most keys
-      query_block(op, {blocks[size_t(count - 1 - task / kv_heads)], group, task % kv_heads}, worker);
-    });
-  }
-  if (dk) {
-    const auto blocks = blocks_of(offsets, {}, {}, T, T, kBlockLanes);
-    exec.parallel(int64_t(blocks.size()) * kv_heads, [&](int64_t task, Worker& worker) {
-      key_block(op, {blocks[size_t(task / kv_heads)], 1, task % kv_heads}, group, worker);
-    });
+  const auto slices = blocks_of(offsets, {}, {}, T, T, kSlice);
+  // bf16 gradients are summed in f32 beside them, some kv heads at a time.
+  const bool beside = (dq && dq.dtype != DType::f32) || (dk && dk.dtype != DType::f32) || (dv && dv.dtype != DType::f32);
+  const int64_t head_floats = T * (group + 2) * hd;
+  const int64_t heads_at_once = beside && head_floats > 0 ? std::clamp<int64_t>(kSumFloats / head_floats, 1, kv_heads) : kv_heads;
+  float* const memory = beside ? exec.shared<float>(heads_at_once * head_floats) : nullptr;
+  for (int64_t first = 0; first < kv_heads && !slices.empty(); first += heads_at_once) {
+    const int64_t now = std::min(heads_at_once, kv_heads - first);
+    const auto sums = [&](const Out& out, int64_t share, int64_t before, int64_t kv_head) -> Sums {
+      if (!beside) return {out ? out.data<float>() + kv_head * share * hd : nullptr, out ? out.cols() : 0};
+      return {memory + T * hd * now * before + (kv_head - first) * share * hd, now * share * hd};
+    };
+    std::vector<Pair> pairs;
+    for (int64_t wave = 0; wave == 0 || (wave - 1) * kSlice + 1 < reach; wave++) {
+      pairs.clear();
+      for (size_t i = 0; i < slices.size(); i++) {
+        if (slices[i].position < wave * kSlice) continue;
+        for (int64_t kv = first; kv < first + now; kv++) pairs.push_back({slices[i], slices[i - size_t(wave)], kv, wave > 0});
+      }
+      if (pairs.empty()) break;
+      exec.parallel(int64_t(pairs.size()), [&](int64_t task, Worker& worker) {
+        const Pair& pair = pairs[size_t(task)];
+        const int64_t kv = pair.kv_head;
+        slice_pair(op, pair, sums(dq, group, 0, kv), sums(dk, 1, group, kv), sums(dv, 1, group + 1, kv), worker);
+      });
+    }
+    if (!beside) break;
+    const auto round = [&](const Out& out, int64_t share, int64_t before) {
+      if (!out) return;
+      exec.parallel_range(T, kSlice, [&](int64_t begin, int64_t end) {
+        const Sums from = sums(out, share, before, first);
+        with_float_type(out.dtype, [&](auto type) {
+          for (int64_t row = begin; row < end; row++) {
+            auto* to = out.data<decltype(type)>() + row * out.cols() + first * share * hd;
+            const float* x = from.memory + row * from.stride;
+            sweep(from.stride, [&](int64_t i, auto... n) { store(to + i, load(x + i, n...), n...); });
+          }
+        });
+      });
+    };
+    round(dq, group, 0);
+    round(dk, 1, group);
+    round(dv, 1, group + 1);
   }
 }
 

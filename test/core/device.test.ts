@@ -187,7 +187,7 @@ test("ready({ behind: 1 }) reports a failure one call late, never as an unhandle
 });
 
 test("run-ahead is bounded: a full queue blocks the caller, and counts itself", async () => {
-  const x = dev.full([1 << 16]);
+  const x = dev.full([1 << 18]);
   for (let i = 0; i < 20_000; i++) run("fill", x, i);
   expect(dev.stats().queued).toBeLessThanOrEqual(1 << 14);
   expect(dev.stats().blockedMs).toBeGreaterThan(0);

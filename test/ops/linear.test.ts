@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { ShapeError } from "../../lib/core/errors.ts";
 import { Random } from "../../lib/core/random.ts";
+import { run } from "../../lib/core/run.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { scale } from "../../lib/ops/add.ts";
 import { linear, spec } from "../../lib/ops/linear.ts";
-import { checkOp, normal, type OpCase, opened, relativeError, roundBf16 } from "../support/check_op.ts";
+import { checkOp, normal, type OpCase, opened, relativeError, roundBf16, ways } from "../support/check_op.ts";
 
 const sizes = (title: string, T: number, K: number, N: number, extras: ("bias" | "onto")[] = []): OpCase => ({
   title,
@@ -73,4 +74,49 @@ test("linear: onto is written in place, and refused in another size", async () =
   const other = dev.full([4, 2], 0);
   expect(() => linear(x, weight, { onto: other })).toThrow(ShapeError);
   disposeAll(x, weight, onto, y, other);
+});
+
+const transposed = (x: Float64Array, rows: number, cols: number): Float64Array =>
+  Float64Array.from(x, (_, i) => x[(i % rows) * cols + Math.floor(i / rows)]!);
+
+// Which side the matrix core packs, reads in place or lets change places depends on the sizes and on how the sides lie;
+// k takes several steps from 256 on.
+test.each([
+  { M: 3, N: 70, K: 520 },
+  { M: 7, N: 140, K: 300 },
+  { M: 20, N: 77, K: 300 },
+  { M: 300, N: 10, K: 41 },
+  { M: 300, N: 41, K: 10 },
+  { M: 45, N: 9, K: 270 },
+  { M: 130, N: 110, K: 300 },
+  { M: 200, N: 130, K: 270 },
+])("linear: $M × $K times $K × $N, each side either way round", async ({ M, N, K }) => {
+  const random = new Random(M);
+  const [left, right] = [normal([M, K], random).data, normal([N, K], random).data];
+  for (const dtype of ["f32", "bf16"] as const) {
+    const sides = dtype === "f32" ? [left, right] : [left.map(roundBf16), right.map(roundBf16)];
+    const [a, b] = sides as [Float64Array, Float64Array];
+    const want = product(a, b, K, 0.5).map((v) => v + 1);
+    for (const way of ways) {
+      const dev = await opened(way);
+      for (const [turnA, turnB] of [
+        [false, false],
+        [false, true],
+        [true, false],
+        [true, true],
+      ] as const) {
+        const x = dev.tensor(Float32Array.from(turnA ? transposed(a, M, K) : a), turnA ? [K, M] : [M, K], {
+          dtype,
+        });
+        const y = dev.tensor(Float32Array.from(turnB ? b : transposed(b, N, K)), turnB ? [N, K] : [K, N], {
+          dtype,
+        });
+        const z = dev.full([M, N], 1);
+        run("matmul", x, y, undefined, z, turnA, turnB, 0.5, true);
+        const name = `${dtype}, ${way}, ${turnA ? "Aᵀ" : "A"} · ${turnB ? "Bᵀ" : "B"}`;
+        expect(relativeError(await z.data(), want), name).toBeLessThan(spec.tolerance.f32);
+        disposeAll(x, y, z);
+      }
+    }
+  }
 });

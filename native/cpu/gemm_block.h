@@ -1,0 +1,137 @@
+// The register blocks of the matrix core: R rows × V vectors of sums stay in registers while k runs. Each k takes V vectors
+// of the right side and R scalars of the left one, so 6 × 2 fills the 16 registers of AVX2 and 12 × 2 the 32 of AVX-512.
+// The right side is a panel packed by `pack`, or the rows of B themselves; so is the left one (see Left).
+#pragma once
+#include <array>
+#include <type_traits>
+#include <utility>
+
+#include "cpu/gemm_pack.h"
+
+namespace mixwright::cpu::MW_ISA {
+
+#if defined(__x86_64__) && !defined(__AVX512F__)
+constexpr int kBlockRows = 6;
+#elif defined(__aarch64__)
+constexpr int kBlockRows = 10;
+#else
+constexpr int kBlockRows = 12;
+#endif
+constexpr int kPanel = 2 * kLanes;  // columns of a register block
+constexpr int kMostRows = 12;       // of a block of one vector, which would wait for its sums with fewer
+
+// How a register block finds element (r, k) of its left side, from the block's first one on.
+enum class Left {
+  kPacked,  // [k · kBlockRows + r], f32
+  kRows,    // [r · stride + k], f32 or bf16: rows of memory that run along k, read once
+};
+
+// And element (k, c) of its right side.
+enum class Right {
+  kPacked,  // [k · kPanel + c], f32
+  kRows,    // [k · stride + c], f32: rows of memory that run along the columns
+};
+
+// Memory that will be read soon: `lines` cache lines of it are fetched into L2 for each 16 steps of k.
+struct Soon {
+  const float* at = nullptr;
+  int64_t lines = 0;
+};
+
+// Where a register block puts its sums: at[r · stride + c] = alpha · (sums + carry[r · kPanel + c]) (+ what is there).
+struct Into {
+  float* at = nullptr;
+  int64_t stride = kPanel;
+  float alpha = 1;
+  bool add = false;
+  const float* carry = nullptr;
+};
+
+template <int R, int V>
+MW_INLINE void multiply_add(vf (&c)[R][V], const vf (&y)[V], int r, vf x) {
+#pragma GCC unroll 2
+  for (int v = 0; v < V; v++) c[r][v] += x * y[v];
+}
+
+// R rows of the left side · V vectors of the right one, over ks steps.
+template <Left kLeft, Right kRight, int R, int V, class T>
+void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ks, Into into, Soon soon) {
+  vf c[R][V] = {};
+  const auto right = [&](vf(&y)[V]) __attribute__((always_inline)) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) y[v] = load(b + v * kLanes);
+    if constexpr (kRight == Right::kRows) prefetch(b + kPanel);
+    b += kRight == Right::kPacked ? kPanel : b_stride;
+  };
+  const auto step = [&](int64_t k) __attribute__((always_inline)) {
+    vf y[V];
+    right(y);
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) {
+      multiply_add<R, V>(c, y, r, splat(kLeft == Left::kPacked ? widen(a[k * kBlockRows + r]) : widen(a[r * a_stride + k])));
+    }
+  };
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+    for (int at = 0; at < V * kLanes; at += 16) {
+      __builtin_prefetch(into.at + r * into.stride + at, 1, 3);
+      if (into.carry) prefetch(into.carry + r * kPanel + at);
+    }
+  }
+  int64_t k = 0;
+  if constexpr (kLeft == Left::kRows && std::is_same_v<T, bf16>) {
+    for (; k + 2 <= ks; k += 2) {  // two neighbours in one broadcast
+      vf y[V], z[V];
+      right(y);
+      right(z);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) {
+        uint32_t pair;
+        std::memcpy(&pair, a + r * a_stride + k, sizeof pair);
+        const vu both = vu{} + pair;
+        multiply_add<R, V>(c, y, r, vf(both << 16));
+        multiply_add<R, V>(c, z, r, vf(both & 0xffff0000u));
+      }
+    }
+  }
+  for (; k + 16 <= ks; k += 16) {
+    for (int64_t line = 0; line < soon.lines; line++, soon.at += 16) __builtin_prefetch(soon.at, 0, 2);
+#pragma GCC unroll 2
+    for (int64_t i = 0; i < 16; i++) step(k + i);
+  }
+  for (; k < ks; k++) step(k);
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) {
+      if (into.carry) c[r][v] += load(into.carry + r * kPanel + v * kLanes);
+      c[r][v] *= into.alpha;
+      float* const s = into.at + r * into.stride + v * kLanes;
+      store(s, into.add ? load(s) + c[r][v] : c[r][v]);
+    }
+  }
+}
+
+template <class T>
+using RegisterBlock = void (*)(const T*, int64_t, const float*, int64_t, int64_t, Into, Soon);
+
+template <Left kLeft, Right kRight, int V, class T, int... R>
+constexpr std::array<RegisterBlock<T>, sizeof...(R)> register_blocks(std::integer_sequence<int, R...>) {
+  return {register_block<kLeft, kRight, R + 1, V, T>...};
+}
+
+// Rows of a block whose left side is read like that, with this many columns.
+MW_INLINE int64_t block_rows(Left left, int64_t cols) {
+  return left == Left::kRows && cols <= kLanes ? kMostRows : kBlockRows;
+}
+
+// The block for 1 … block_rows rows and 1 … kPanel columns.
+template <Left kLeft, Right kRight, class T>
+RegisterBlock<T> register_block_for(int64_t rows, int64_t cols) {
+  static constexpr auto kOne = register_blocks<kLeft, kRight, 1, T>(std::make_integer_sequence<int, kMostRows>{});
+  static constexpr auto kTwo = register_blocks<kLeft, kRight, 2, T>(std::make_integer_sequence<int, kBlockRows>{});
+  return cols > kLanes ? kTwo[size_t(rows - 1)] : kOne[size_t(rows - 1)];
+}
+
+}  // namespace mixwright::cpu::MW_ISA
