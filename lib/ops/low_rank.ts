@@ -52,21 +52,11 @@ export function lowRankLinear(
     const low = device.empty([T, r]);
     run("low_rank_down", x, a, low, ...mask);
     const y = device.empty([...x.shape.slice(0, -1), N], dtype);
-    const v = needsGrad(magnitude) ? device.empty(y.shape, dtype) : undefined;
-    run("low_rank_linear", x, weight, low, b, magnitude, norm, bias, v, y, scaling);
+    run("low_rank_linear", x, weight, low, b, magnitude, norm, bias, y, scaling);
     record({
       inputs: [x, weight, a, b, ...(magnitude ? [magnitude] : []), ...(bias ? [bias] : [])],
       outputs: [y],
-      keeps: [
-        (needsGrad(a) || needsGrad(weight)) && x,
-        needsGrad(x) && weight,
-        a,
-        b,
-        low,
-        v,
-        magnitude,
-        norm,
-      ],
+      keeps: [x, weight, a, b, low, needsGrad(magnitude) && y, magnitude, norm, bias],
       backward: ([dy], gradients) => {
         const [dx, da, dweight] = [x, a, weight].map((tensor) => gradients.wants(tensor));
         const scaled = magnitude && (dx || dweight) ? device.empty(y.shape, dtype) : undefined;
@@ -76,7 +66,9 @@ export function lowRankLinear(
         if (scaled || dlow || db || dmagnitude) {
           const toB = [db?.tensor, db?.accumulate ?? false];
           const toMagnitude = [dmagnitude?.tensor, dmagnitude?.accumulate ?? false];
-          run("low_rank_grad", dy, v, low, b, magnitude, norm, scaled, dlow, ...toB, ...toMagnitude, scaling);
+          const products = dmagnitude ? [y, x, weight] : [undefined, undefined, undefined];
+          const rest = [low, b, magnitude, norm, bias, scaled, dlow];
+          run("low_rank_grad", dy, ...products, ...rest, ...toB, ...toMagnitude, scaling);
         }
         const dv = scaled ?? dy;
         const toX = gradients.buffer(x);

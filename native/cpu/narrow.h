@@ -77,13 +77,21 @@ void narrow_product(const float* wide, int64_t rows, int64_t step, int64_t along
   for (; i < rows; i++) block(std::integral_constant<int, 1>{}, i);
 }
 
+// Asks for a piece of a row that is needed soon.
+template <bool Write = false, class T>
+MW_INLINE void ask(const T* x, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(x + i, Write, 2);
+}
+
 // Copies a block of a matrix, widened and, with `drop`, masked. `first` is the number of its first element in the matrix.
+// The block that lies `ahead` elements further is asked for.
 template <class T>
-void copy_block(const T* x, int64_t stride, int64_t rows, int64_t cols, const Drop* drop, int64_t first, float* out,
-                int64_t out_stride) {
+void copy_block(const T* x, int64_t stride, int64_t rows, int64_t cols, const Drop* drop, int64_t first,
+                int64_t ahead, float* out, int64_t out_stride) {
   for (int64_t r = 0; r < rows; r++) {
     const T* const from = x + r * stride;
     float* const to = out + r * out_stride;
+    ask(from + ahead, cols);
     if (drop) {
       drop->apply(first + r * stride, from, to, cols);
     } else {
@@ -106,7 +114,7 @@ void stream_rows(const T* x, int64_t count, int64_t stride, const Panel& panel, 
     const int64_t rows = std::min<int64_t>(kNarrowRows, count - i);
     for (int64_t k = 0; k < ks; k += kWidened) {
       const int64_t part = std::min(kWidened, ks - k);
-      copy_block(x + i * stride + k, stride, rows, part, drop, first + i * stride + k, scratch, kWideStride);
+      copy_block(x + i * stride + k, stride, rows, part, drop, first + i * stride + k, kWidened, scratch, kWideStride);
       narrow_product(scratch, rows, kWideStride, 1, {panel.floats + k * panel.step, panel.step, panel.columns}, part,
                      sums + i * panel.columns, panel.columns, add || k > 0);
     }

@@ -64,7 +64,7 @@ void low_rank_down_grad(Exec& exec, In x, In dlow, Out da, bool accumulate, floa
     with_float_type(x.dtype, [&](auto type) {
       for (int64_t t = 0; t < T; t += kRows) {
         const int64_t rows = std::min(kRows, T - t), from = t * K + first;
-        copy_block(x.data<decltype(type)>() + from, K, rows, cols, drop ? &*drop : nullptr, from, block, kColumns);
+        copy_block(x.data<decltype(type)>() + from, K, rows, cols, drop ? &*drop : nullptr, from, kRows * K, block, kColumns);
         narrow_product(block, cols, 1, kColumns, {panels + t * width, width, width}, rows, sums, width, true);
       }
     });

@@ -1,4 +1,4 @@
-// dy and v are read once, dv is written once; 2·T·N·r multiply-adds. A task owns a tile of dv, kTall × kBroad, and goes
+// dy and y are read once, dv is written once; 2·T·N·r multiply-adds. A task owns a tile of dv, kTall × kBroad, and goes
 // through it in blocks that stay in L1. Its shares of dlow, db and dmagnitude go to slots of their own: dlow's are added up
 // over the tiles of a row, the others' over those of a column.
 #include "ops/low_rank_grad.h"
@@ -12,10 +12,18 @@ namespace {
 constexpr int64_t kRows = 48, kColumns = 96;  // a block
 constexpr int64_t kTall = 5 * kRows, kBroad = 3 * kColumns;
 constexpr int64_t kGrain = 64;
+constexpr float kSmall = 1.0f / 64;
 
 MW_INLINE vf divide(vf x, vf norm) { return select(norm == vf{}, vf{}, x / norm); }
 
-// to[i] (+)= Σ_slot slots[slot · stride + i]
+template <class X, class Y>
+float dot(const X* x, const Y* y, int64_t n) {
+  vf sums = {};
+  sweep(n, [&](int64_t i, auto... lanes) { sums += load(x + i, lanes...) * load(y + i, lanes...); });
+  return sum(sums);
+}
+
+// finish(i, Σ_slot slots[slot · stride + i])
 template <class Finish>
 void add_slots(const float* slots, int64_t count, int64_t stride, int64_t n, const Finish& finish) {
   sweep(n, [&](int64_t i, auto... lanes) {
@@ -26,18 +34,25 @@ void add_slots(const float* slots, int64_t count, int64_t stride, int64_t n, con
 }
 }  // namespace
 
-void low_rank_grad(Exec& exec, In dy, In v, In low, In b, In magnitude, In norm, Out dv, Out dlow, Out db, bool accumulate_db,
-                   Out dmagnitude, bool accumulate_dmagnitude, float scale) {
+void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In magnitude, In norm, In bias, Out dv, Out dlow,
+                   Out db, bool accumulate_db, Out dmagnitude, bool accumulate_dmagnitude, float scale) {
   const int64_t T = dy.rows(), N = dy.cols(), r = b.cols(), width = whole_vectors(r);
-  require(b.size() == N * r && (!low || low.size() == T * r) && (!db || low) && (!dmagnitude || (v && norm)) &&
-              (!dv || magnitude) && !magnitude == !norm && (!v || v.dtype == dy.dtype) && (!dv || dv.dtype == dy.dtype),
+  require(b.size() == N * r && low.size() == T * r && !magnitude == !norm && (magnitude || !(dv || dmagnitude)) &&
+              (!dmagnitude || (x.rows() == T && weight && y.dtype == dy.dtype)) && (!dv || dv.dtype == dy.dtype),
           "operands do not fit each other");
   const int64_t tall = pieces(T, kTall), broad = pieces(N, kBroad);
   float* const lows = exec.shared<float>(broad * T * width);                          // [broad][T][width]
   float* const bs = exec.shared<float>(tall * N * (width + 1), 1);                    // [tall][N][width]
   float* const magnitudes = bs + tall * N * width;                                    // [tall][N]
-  float* const factor = exec.shared<float>(N + T * width, 2), *const wide_low = factor + N;
+  float* const factor = exec.shared<float>(2 * N + T * width, 2), *const shift = factor + N;
+  float* const wide_low = shift + N;
   exec.parallel_range(N, kGrain, [&](int64_t begin, int64_t end) {
+    std::fill(shift + begin, shift + end, 0.0f);
+    if (bias) {
+      with_float_type(bias.dtype, [&](auto type) {
+        for (int64_t n = begin; n < end; n++) shift[n] = widen(bias.data<decltype(type)>()[n]);
+      });
+    }
     if (!magnitude) return std::fill(factor + begin, factor + end, 1.0f);
     with_float_type(magnitude.dtype, [&](auto type) {
       const auto* const m = magnitude.data<decltype(type)>() + begin;
@@ -54,6 +69,26 @@ void low_rank_grad(Exec& exec, In dy, In v, In low, In b, In magnitude, In norm,
       }
     });
   }
+  // Σ dy · v of rows [begin, end) in column n, without y.
+  const auto again = [&](int64_t begin, int64_t end, int64_t n) {
+    float total = 0;
+    with_float_type(dy.dtype, [&](auto y_type) {
+      with_float_type(x.dtype, [&](auto x_type) {
+        with_float_type(weight.dtype, [&](auto w_type) {
+          with_float_type(b.dtype, [&](auto b_type) {
+            const auto* const w = weight.data<decltype(w_type)>() + n * x.cols();
+            const auto* const own_b = b.data<decltype(b_type)>() + n * r;
+            for (int64_t t = begin; t < end; t++) {
+              const float base = dot(x.data<decltype(x_type)>() + t * x.cols(), w, x.cols());
+              const float v = base + scale * dot(low.data<float>() + t * r, own_b, r);
+              total += widen(dy.data<decltype(y_type)>()[t * N + n]) * v;
+            }
+          });
+        });
+      });
+    });
+    return total;
+  };
   exec.parallel(tall * broad, [&](int64_t task, Worker& worker) {
     const int64_t row = task / broad * kTall, rows = std::min(kTall, T - row);
     const int64_t col = task % broad * kBroad, cols = std::min(kBroad, N - col);
@@ -75,17 +110,23 @@ void low_rank_grad(Exec& exec, In dy, In v, In low, In b, In magnitude, In norm,
       for (int64_t i = 0; i < rows; i += kRows) {
         for (int64_t j = 0; j < cols; j += kColumns) {
           const int64_t height = std::min(kRows, rows - i), breadth = std::min(kColumns, cols - j);
+          const int64_t ahead = j + kColumns < cols ? kColumns : kRows * N - j;  // where the next block lies
           for (int64_t t = 0; t < height; t++) {
             const int64_t at = (row + i + t) * N + col + j;
-            const E *const from = dy.data<E>() + at, *const kept = dmagnitude ? v.data<E>() + at : nullptr;
+            const E *const from = dy.data<E>() + at, *const kept = dmagnitude ? y.data<E>() + at : nullptr;
             E* const to = dv ? dv.data<E>() + at : nullptr;
-            const float* const factors = factor + col + j;
+            const float *const factors = factor + col + j, *const shifts = shift + col + j;
             float *const copy = block + t * kColumns, *const products = own_magnitude + j;
+            ask(from + ahead, kColumns);
+            if (kept) ask(kept + ahead, kColumns);
+            if (to) ask<true>(to + ahead, kColumns);
             sweep(breadth, [&](int64_t n, auto... lanes) {
               const vf d = load(from + n, lanes...);
               store(copy + n, d, lanes...);
               if (to) store(to + n, d * load(factors + n, lanes...), lanes...);
-              if (kept) store(products + n, load(products + n, lanes...) + d * load(kept + n, lanes...), lanes...);
+              if (!kept) return;
+              const vf part = d * (load(kept + n, lanes...) - load(shifts + n, lanes...));
+              store(products + n, load(products + n, lanes...) + part, lanes...);
             });
           }
           if (dlow) {
@@ -99,6 +140,10 @@ void low_rank_grad(Exec& exec, In dy, In v, In low, In b, In magnitude, In norm,
         }
       }
     });
+    for (int64_t n = 0; dmagnitude && n < cols; n++) {
+      const float by = factor[col + n];
+      own_magnitude[n] = std::abs(by) < kSmall ? again(row, row + rows, col + n) : own_magnitude[n] / by;
+    }
   });
   if (dlow) {
     exec.parallel_range(T, kGrain, [&](int64_t begin, int64_t end) {

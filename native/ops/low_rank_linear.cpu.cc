@@ -1,4 +1,4 @@
-// The matrix core (cpu/gemm.h) with T·r more multiply-adds a column in its finish; y, v or dx are written once. A task owns
+// The matrix core (cpu/gemm.h) with T·r more multiply-adds a column in its finish; y and dx are written once. A task owns
 // a tile of y. The narrow operand, the factors and the bias are widened before.
 #include "ops/low_rank_linear.h"
 
@@ -42,12 +42,12 @@ void widen_row(const T* x, float* y, int64_t n) {
 }
 }  // namespace
 
-void low_rank_linear(Exec& exec, In x, In weight, In low, In b, In magnitude, In norm, In bias, Out v, Out y, float scale) {
+void low_rank_linear(Exec& exec, In x, In weight, In low, In b, In magnitude, In norm, In bias, Out y, float scale) {
   if (y.size() == 0) return;
   const int64_t T = y.rows(), N = y.cols(), K = weight.cols(), r = b.cols(), step = whole_vectors(N);
   require(x.size() == T * K && weight.size() == N * K && b.size() == N * r && low.size() == T * r,
           "operands do not fit each other");
-  require(!magnitude == !norm && (!v || v.dtype == y.dtype), "a magnitude has a norm, and v is stored as y is");
+  require(!magnitude == !norm, "a magnitude has a norm");
   float* const right = exec.shared<float>((r + 2) * step + kSide, kSlot);
   float* const factor = magnitude ? right + r * step : nullptr;
   float* const wide_bias = bias ? right + (r + 1) * step : nullptr;
@@ -75,10 +75,10 @@ void low_rank_linear(Exec& exec, In x, In weight, In low, In b, In magnitude, In
     gemm(exec, left, weights, T, N, K, [&](int64_t i, int64_t j, int64_t rows, int64_t cols, const float* sums, int64_t ld) {
       with_low_rank(added, i, j, rows, cols, sums, ld,
                     [&](int64_t row, int64_t col, int64_t count, const float* base, const float* part) {
-                      E *const to = y.data<E>() + row * N + col, *const kept = v ? v.data<E>() + row * N + col : nullptr;
+                      E* const to = y.data<E>() + row * N + col;
+                      ask<true>(to + kNarrowRows * N, count);  // most often the block below is next
                       sweep(count, [&](int64_t n, auto... lanes) {
                         vf value = load(base + n, lanes...) + scale * load(part + n, lanes...);
-                        if (kept) store(kept + n, value, lanes...);
                         if (factor) value *= load(factor + col + n, lanes...);
                         if (wide_bias) value += load(wide_bias + col + n, lanes...);
                         store(to + n, value, lanes...);
@@ -107,6 +107,7 @@ void low_rank_linear_dx(Exec& exec, In dv, In weight, In dlow, In a, Out dx, boo
       with_low_rank(added, i, j, rows, cols, sums, ld,
                     [&](int64_t row, int64_t col, int64_t count, const float* base, float* part) {
                       E* const to = dx.data<E>() + row * K + col;
+                      ask<true>(to + kNarrowRows * K, count);
                       if (p > 0) drop.apply(row * K + col, part, part, count);
                       sweep(count, [&](int64_t n, auto... lanes) {
                         const vf value = load(base + n, lanes...) + load(part + n, lanes...);

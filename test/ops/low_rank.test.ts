@@ -6,7 +6,7 @@ import { lowRankLinear, spec } from "../../lib/ops/low_rank.ts";
 import { checkOp, normal, type OpCase, opened } from "../support/check_op.ts";
 import { philox } from "../support/philox.ts";
 
-type Extra = "magnitude" | "bias";
+type Extra = "magnitude" | "small magnitude" | "bias";
 const sizes = (title: string, T: number, K: number, N: number, r: number, extras: Extra[] = []): OpCase => ({
   title,
   floats: (random) => {
@@ -16,10 +16,11 @@ const sizes = (title: string, T: number, K: number, N: number, r: number, extras
       weight: normal([N, K], random),
       a: normal([r, K], random),
       b: normal([N, r], random),
-      ...(extras.includes("magnitude") && {
-        magnitude: normal([N], random),
-        norm: { ...norm, data: norm.data.map((x) => 0.5 + Math.abs(x)) },
-      }),
+      ...(extras[0] !== "bias" &&
+        extras.length > 0 && {
+          magnitude: normal([N], random, extras[0] === "magnitude" ? 1 : 1e-3),
+          norm: { ...norm, data: norm.data.map((x) => 0.5 + Math.abs(x)) },
+        }),
       ...(extras.includes("bias") && { bias: normal([N], random) }),
     };
   },
@@ -72,6 +73,7 @@ checkWith(0, "DoRA", [
   sizes("two tiles of columns", 5, 3, 290, 2, ["magnitude"]),
   sizes("rank 16", 20, 33, 31, 16, ["magnitude"]),
   sizes("a bias", 50, 30, 7, 3, ["magnitude", "bias"]),
+  sizes("magnitudes near 0, a bias", 250, 3, 6, 2, ["small magnitude", "bias"]),
   sizes("no rows", 0, 8, 8, 2, ["magnitude"]),
 ]);
 checkWith(0.3, "dropout", [
