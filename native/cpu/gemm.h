@@ -61,9 +61,15 @@ MW_INLINE int64_t sums_of(int64_t rows, int64_t cols) {
   return pieces(rows, kBlockRows) * pieces(cols, kPanel) * kMostRows * kPanel;
 }
 
+// Floats of B that a narrow tile packs for a step: few columns go deeper, and A's rows are read in longer pieces.
+constexpr int64_t kNarrowFloats = 32 * kDepth;
+MW_INLINE int64_t narrow_depth(int64_t K, int64_t cols) {
+  return even_piece(K, std::max(kNarrowFloats / (pieces(cols, kPanel) * kPanel), kDepth), 8);
+}
+
 MW_INLINE int64_t blocked_scratch(int64_t rows, int64_t cols) {
-  const int64_t b_cols = std::max(kPackCols, cols <= kNarrow ? pieces(cols, kPanel) * kPanel : 0);
-  return (pieces(rows, kBlockRows) * kBlockRows + b_cols) * kDepth + sums_of(rows, cols) + kLanes;
+  const int64_t b_floats = std::max(kPackCols * kDepth, cols <= kNarrow ? pieces(cols, kPanel) * kPanel * kDepth + kNarrowFloats : 0);
+  return pieces(rows, kBlockRows) * kBlockRows * kDepth + b_floats + sums_of(rows, cols) + kLanes;
 }
 
 // Floats of scratch that a tile of this size needs, rounded so that a caller's own may follow.
@@ -114,18 +120,20 @@ class Multiply {
 template <class T, class Finish>
 void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                  const Finish& finish) {
-  const int64_t depth = depth_of(K), steps = pieces(K, depth);
+  const int64_t depth = packed.floats ? depth_of(K) : narrow_depth(K, tile.cols), steps = pieces(K, depth);
   float* const b_block = scratch;
-  const Multiply<Left::kRows, T, Finish> multiply(
-      tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * kDepth, finish);
+  const Multiply<Left::kRows, T, Finish> multiply(tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * depth, finish);
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
     if (!packed.floats) pack<kPanel>(b, tile.col, tile.cols, k0, ks, b_block);
     const float* const right = packed.floats ? packed.floats + k0 * packed.cols + (tile.col - packed.col) * ks : b_block;
     for (int64_t block = 0; block < multiply.blocks(); block++) {
       const T* const left = a.row<T>(tile.row + multiply.first_row(block)) + k0;
+      const Soon next{left + multiply.first_row(1) * a.stride, multiply.first_row(1), a.stride * int64_t(sizeof(T)),
+                      16 * int64_t(sizeof(T))};  // block
       for (int64_t j = 0; j < tile.cols; j += kPanel) {
-        multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks, Soon{});
+        multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks,
+                                                j == 0 ? next : Soon{});
       }
     }
   }
@@ -189,7 +197,8 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       // The next panel, a part of it beside each block.
       const int64_t lines = packed.floats ? pieces(kPanel, multiply.blocks()) : 0;
       for (int64_t block = 0; block < multiply.blocks(); block++) {
-        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, Soon{panel + kPanel * ks + block * lines * ks, lines});
+        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, 
+                                                Soon{panel + kPanel * ks + block * lines * ks, lines, 64, 64 * lines});
       }
     }
   }
