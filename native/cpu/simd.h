@@ -52,6 +52,26 @@ MW_INLINE void store(bf16* p, vf v) {
   std::memcpy(p, &half, sizeof half);
 }
 
+// Past the caches, for what is much larger than they are; `p` is aligned to the vector. `after_streams` before anyone else
+// reads it.
+MW_INLINE void stream(float* p, vf v) {
+#if defined(__AVX512F__)
+  __builtin_ia32_movntps512(p, v);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(p, v);
+#elif defined(__SSE2__)
+  __builtin_ia32_movntps(p, v);
+#else
+  store(p, v);
+#endif
+}
+
+MW_INLINE void after_streams() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 // The first `count` lanes; the others read as 0 and are not written. For the tail of a row.
 template <class T>
 MW_INLINE vf load(const T* p, int64_t count) {

@@ -10,6 +10,8 @@
 namespace mixwright::cpu::MW_ISA {
 
 namespace {
+constexpr int64_t kPastCaches = 16 << 20;  // bytes of a gradient that nobody will find in a cache
+
 struct Rows {
   int64_t expert, begin, count;
 };
@@ -91,7 +93,9 @@ void grouped_matmul_weight_grad(Exec& exec, In dy, In x, In offsets, In rows, Ou
     const Tile tile{i, std::min(tile_rows, N - i), j, std::min(cols, K - j)};
     gemm_tile(left.from(offset[e]), right.from(offset[e]), Packed{}, tile, count,
               worker.scratch<float>(tile_scratch(tile.rows, tile.cols)),
-              Store{dweight.data<char>() + e * N * K * bytes_of(dweight.dtype), dweight.dtype, K, alpha, accumulate});
+              Store{dweight.data<char>() + e * N * K * bytes_of(dweight.dtype), dweight.dtype, K, alpha, accumulate, nullptr,
+                    dweight.bytes() > kPastCaches});
+    after_streams();
   });
 }
 
