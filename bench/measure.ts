@@ -54,7 +54,7 @@ export async function interleaved(
   });
 }
 
-const pairs = { min: 7, max: 21, budgetMs: 3000 };
+const pairs = { min: 5, max: 21, budgetMs: 3000 };
 
 /**
  * Time of `over` by that of `under`, each time taken beside the other: the median of these ratios, which a machine that changes

@@ -5,12 +5,12 @@
       "native/binding/environment.cc",
       "native/binding/module.cc",
       "native/core/checks.cc",
+      "native/core/cores.cc",
       "native/core/pages.cc",
       "native/core/parking.cc",
       "native/core/pool.cc",
       "native/core/stream.cc",
       "native/cpu/caches.cc",
-      "native/cpu/cores.cc",
       "native/cpu/exec.cc",
       "native/ops/isa.cc"
     ],

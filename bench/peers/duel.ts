@@ -46,7 +46,7 @@ type Entrant = readonly Contender[];
 
 const sampleSeconds = 0.06;
 const rounds = { min: 3, max: 15 };
-const budgetMs = 4000;
+const budgetMs = 3000;
 /** Who needs so many times the best time at first is out. */
 const hopeless = 1.6;
 const tolerances = { f32: 1e-3, bf16: 3e-2, i32: 0 };

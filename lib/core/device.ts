@@ -37,7 +37,8 @@ interface NativeFailure extends Error {
 export class Device {
   readonly #handle: number;
   #open = true;
-  #path: string[] = [];
+  #path = "";
+  #toldPath = "";
   #fences: Promise<void>[] = [];
 
   /** @internal Use `device()`. */
@@ -63,9 +64,13 @@ export class Device {
     }
   }
 
-  /** @internal The native handle. Throws DisposedError. */
+  /** @internal The native handle, for a call that is made now: the engine knows the module path. Throws DisposedError. */
   get handle(): number {
     this.needOpen();
+    if (this.#path !== this.#toldPath) {
+      native().setPath(this.#handle, this.#path);
+      this.#toldPath = this.#path;
+    }
     return this.#handle;
   }
 
@@ -122,7 +127,7 @@ export class Device {
       if (failure.code !== "OUT_OF_MEMORY") throw this.translate(failure);
       throw new OutOfMemoryError(
         `tensor: ${describe(shape, dtype)} takes ${failure.bytes} bytes while ${failure.liveBytes} are live` +
-          `${this.#path.length ? ` at ${this.#path.join(".")}` : ""}, the limit is ${this.limitBytes} (${failure.message}).` +
+          `${this.#path && ` at ${this.#path}`}, the limit is ${this.limitBytes} (${failure.message}).` +
           " Fewer tokens a batch, recompute, or a larger memoryLimitBytes helps",
         failure.bytes,
         failure.liveBytes,
@@ -133,7 +138,7 @@ export class Device {
   /** A tensor of zeros (or of `value`). */
   full(shape: readonly number[], value = 0, dtype: DType = "f32"): Tensor {
     const tensor = this.empty(shape, dtype);
-    this.guard(() => native().ops.fill!(this.handle, tensor.id, value));
+    this.guard((handle) => native().ops.fill!(handle, tensor.id, value));
     return tensor;
   }
 
@@ -156,19 +161,24 @@ export class Device {
 
   /** Runs `fn` with `name` added to the module path that errors and traces of its commands carry. */
   at<T>(name: string, fn: () => T): T {
-    this.#path.push(name);
-    native().setPath(this.handle, this.#path.join("."));
+    return this.atPath(this.#path === "" ? name : `${this.#path}.${name}`, fn);
+  }
+
+  /** @internal Runs `fn` with this module path in place of the one that holds now. */
+  atPath<T>(path: string, fn: () => T): T {
+    this.needOpen();
+    const before = this.#path;
+    this.#path = path;
     try {
       return fn();
     } finally {
-      this.#path.pop();
-      if (this.#open) native().setPath(this.handle, this.#path.join("."));
+      this.#path = before;
     }
   }
 
   /** @internal The module path of commands enqueued now. */
   get path(): string {
-    return this.#path.join(".");
+    return this.#path;
   }
 
   /** The training step that errors and traces of later commands carry. */
@@ -205,9 +215,9 @@ export class Device {
   }
 
   /** @internal Runs a native call and gives its failure our words. */
-  guard<T>(call: () => T): T {
+  guard<T>(call: (device: number) => T): T {
     try {
-      return call();
+      return call(this.handle);
     } catch (error) {
       throw this.translate(error as NativeFailure);
     }
@@ -224,7 +234,8 @@ export class Device {
     }
   }
 
-  private translate(failure: NativeFailure): Error {
+  /** @internal A native failure in our words. */
+  translate(failure: NativeFailure): Error {
     if (failure.code !== "STREAM_FAILED") return failure;
     const { op = "", path = "", step = -1 } = failure;
     const where = `${path ? ` at ${path}` : ""}${step >= 0 ? `, step ${step}` : ""}`;

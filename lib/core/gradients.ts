@@ -1,6 +1,6 @@
 import type { DType } from "./dtype.ts";
 import { run } from "./run.ts";
-import { keep } from "./scope.ts";
+import { hold, keep } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 export interface Buffer {
@@ -75,7 +75,7 @@ export class Gradients {
     if (this.trainable.has(x.root)) return this.paramBuffer(x);
     const present = this.passing.get(x);
     if (present !== undefined) return { tensor: this.writable(x, present), accumulate: true };
-    const tensor = keep(x.device.empty(x.shape, x.dtype));
+    const tensor = hold(x.device.empty(x.shape, x.dtype));
     this.passing.set(x, tensor);
     return { tensor, accumulate: false };
   }
@@ -104,7 +104,7 @@ export class Gradients {
     const { root } = param;
     let buffer = this.params.get(root);
     if (buffer === undefined) {
-      buffer = keep(root.device.full(root.shape, 0));
+      buffer = hold(root.device.full(root.shape, 0));
       this.params.set(root, buffer);
     }
     const grad = keep(buffer.view(param.shape, param.offset));
@@ -125,17 +125,17 @@ export class Gradients {
     const present = this.params.get(root);
     if (x === root) {
       if (present !== undefined) return { tensor: present, accumulate: true };
-      const fresh = keep(root.device.empty(root.shape));
+      const fresh = hold(root.device.empty(root.shape));
       this.params.set(root, fresh);
       return { tensor: fresh, accumulate: false };
     }
-    if (present === undefined) this.params.set(root, keep(root.device.full(root.shape, 0)));
+    if (present === undefined) this.params.set(root, hold(root.device.full(root.shape, 0)));
     return { tensor: this.params.get(root)!.view(x.shape, x.offset), accumulate: true };
   }
 
   private writable(x: Tensor, present: Tensor): Tensor {
     if (present.owners === 1 && present.root === present) return present;
-    const copy = keep(x.device.empty(x.shape, x.dtype));
+    const copy = hold(x.device.empty(x.shape, x.dtype));
     run("add", present, undefined, copy, 1, 0);
     present.release();
     this.passing.set(x, copy);

@@ -58,13 +58,12 @@ class Tape {
       try {
         if (dys.some((dy) => dy !== undefined)) {
           const device = entry.outputs[0]!.device;
-          const walk = () =>
+          device.atPath(entry.path, () =>
             scope(() => {
               entry.backward(dys, gradients);
               gradients.settle();
-            });
-          if (entry.path === "") walk();
-          else device.at(entry.path, walk);
+            }),
+          );
         }
       } finally {
         for (const dy of dys) dy?.release();

@@ -24,6 +24,7 @@ export class Tensor {
   #owners = 1;
   #disposed = false;
   #scope: Set<Tensor> | undefined;
+  #watched = false;
 
   /** @internal Use `device.tensor`, `device.empty` or `view`. */
   constructor(
@@ -39,7 +40,7 @@ export class Tensor {
     this.root = root ?? this;
     root?.retain();
     this.#scope = adopt(this);
-    if (this.#scope === undefined) watch(this, this.#id);
+    if (this.#scope === undefined) this.watch();
   }
 
   /** @internal The native handle. Throws DisposedError. */
@@ -118,12 +119,12 @@ export class Tensor {
 
   /** A copy of the content: Float32Array (bf16 is widened) or Int32Array. Rejects with the failure of a poisoned stream. */
   async data(): Promise<Float32Array | Int32Array> {
-    return this.device.wait(native().read(this.id));
+    return this.device.wait(this.device.guard(() => native().read(this.id)));
   }
 
   /** A copy of the bytes, little-endian: as stored, or rounded to another float format (to nearest, ties to even). */
   async bytesData(dtype: SourceDType = this.dtype): Promise<Uint8Array> {
-    return this.device.wait(native().readRaw(this.id, dtypeCode[dtype]));
+    return this.device.wait(this.device.guard(() => native().readRaw(this.id, dtypeCode[dtype])));
   }
 
   /** The value of a tensor with one element. */
@@ -158,25 +159,44 @@ export class Tensor {
   /** @internal */
   release(): void {
     if (--this.#owners > 0) return;
-    forgotten.unregister(this);
+    this.unwatch();
     if (this.device.open) native().free(this.#id);
     if (this.root !== this) this.root.release();
   }
 
-  /** @internal Hands the tensor to another scope; undefined: to whoever holds it. */
-  moveTo(scope: Set<Tensor> | undefined): void {
-    if (this.#scope !== undefined && scope === undefined && !this.#disposed) watch(this, this.#id);
-    if (scope !== undefined) forgotten.unregister(this);
+  /**
+   * @internal Hands the tensor to another scope; undefined: to whoever holds it. `watched`: the leak detector looks after
+   * it then; a holder of ours that lets go of it without fail does without.
+   */
+  moveTo(scope: Set<Tensor> | undefined, watched = true): void {
     this.#scope?.delete(this);
     this.#scope = this.#disposed ? undefined : scope;
     this.#scope?.add(this);
+    if (scope === undefined && watched && !this.#disposed) this.watch();
+    else this.unwatch();
+  }
+
+  private watch(): void {
+    if (this.#watched) return;
+    this.#watched = true;
+    const { device, shape, dtype } = this;
+    const root = this.root === this ? undefined : this.root;
+    forgotten.register(this, { device, id: this.#id, shape, dtype, path: device.path, root }, this);
+  }
+
+  private unwatch(): void {
+    if (!this.#watched) return;
+    this.#watched = false;
+    forgotten.unregister(this);
   }
 }
 
 interface Forgotten {
   device: Device;
   id: number;
-  what: string;
+  shape: readonly number[];
+  dtype: DType;
+  path: string;
   /** Of a view: what it keeps alive. */
   root: Tensor | undefined;
 }
@@ -186,19 +206,13 @@ interface Forgotten {
  * `dispose()` is given back, with a warning that says which one it was, once for each shape and place. It may come late, or
  * never: dispose is the plan.
  */
-const forgotten = new FinalizationRegistry<Forgotten>(({ device, id, what, root }) => {
+const forgotten = new FinalizationRegistry<Forgotten>(({ device, id, shape, dtype, path, root }) => {
   if (!device.open) return;
   native().free(id);
   root?.release();
+  const what = `a tensor ${describe(shape, dtype)}${path && ` made at ${path}`}`;
   if (reported.has(what)) return;
   reported.add(what);
   process.emitWarning(`${what} was collected without dispose()`, "MixwrightLeakWarning");
 });
 const reported = new Set<string>();
-
-function watch(tensor: Tensor, id: number): void {
-  const { device, shape, dtype } = tensor;
-  const what = `a tensor ${describe(shape, dtype)}${device.path && ` made at ${device.path}`}`;
-  const root = tensor.root === tensor ? undefined : tensor.root;
-  forgotten.register(tensor, { device, id, what, root }, tensor);
-}

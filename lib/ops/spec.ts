@@ -23,27 +23,46 @@ export interface OpSpec {
   source?: string;
 }
 
-export interface ParsedOperand {
-  axes: readonly string[];
+/** `E+1`: the size of axis E, and one more. `3`: that size. */
+interface Axis {
+  text: string;
+  name: string;
+  plus: number;
+  fixed: number | undefined;
+}
+
+interface ParsedOperand {
+  name: string;
+  text: string;
+  axes: readonly Axis[];
+  /** Leading axes fold into the first one. */
+  folds: boolean;
   dtype: DType | "float";
   optional: boolean;
 }
 
 /** Parses `[...T, D] float?`. */
-function parseOperand(text: string): ParsedOperand {
+function parseOperand(name: string, text: string): ParsedOperand {
   const match = /^\[(.*)\] (float|f32|bf16|i32)(\?)?$/.exec(text);
   if (!match) throw new TypeError(`spec: "${text}", needed "[axes] dtype"`);
-  const axes = match[1] === "" ? [] : match[1]!.split(",").map((axis) => axis.trim());
-  return { axes, dtype: match[2] as DType | "float", optional: match[3] === "?" };
+  const axes = match[1] === "" ? [] : match[1]!.split(",").map(parseAxis);
+  const folds = match[1]!.startsWith("...");
+  return { name, text, axes, folds, dtype: match[2] as DType | "float", optional: match[3] === "?" };
 }
 
-const parsed = new Map<string, ParsedOperand>();
+function parseAxis(written: string): Axis {
+  const text = written.trim().replace(/^\.\.\./, "");
+  const [, name = text, plus = "0"] = /^(\w+)\+(\d+)$/.exec(text) ?? [];
+  return { text, name, plus: Number(plus), fixed: /^\d+$/.test(name) ? Number(name) : undefined };
+}
 
-function operand(text: string): ParsedOperand {
-  let found = parsed.get(text);
+const parsed = new WeakMap<OpSpec["inputs"], readonly ParsedOperand[]>();
+
+function operandsOf({ inputs }: OpSpec): readonly ParsedOperand[] {
+  let found = parsed.get(inputs);
   if (found === undefined) {
-    found = parseOperand(text);
-    parsed.set(text, found);
+    found = Object.entries(inputs).map(([name, text]) => parseOperand(name, text));
+    parsed.set(inputs, found);
   }
   return found;
 }
@@ -57,48 +76,37 @@ type Operands = Record<string, Tensor | undefined>;
  */
 export function check(spec: OpSpec, operands: Operands): Axes {
   const axes: Axes = {};
-  const boundBy: Record<string, string> = {};
-  let first: { name: string; tensor: Tensor } | undefined;
-  for (const [name, text] of Object.entries(spec.inputs)) {
-    const want = operand(text);
+  let first: Tensor | undefined;
+  for (const want of operandsOf(spec)) {
+    const { name, text } = want;
     const tensor = operands[name];
     if (tensor === undefined) {
       if (want.optional) continue;
       throw new ShapeError(`${spec.name}: ${name} was not given, ${text} was needed`, spec.name);
     }
     void tensor.id; // throws DisposedError while no output is made yet
-    first ??= { name, tensor };
-    if (tensor.device !== first.tensor.device) {
-      throw new ShapeError(
-        `${spec.name}: ${first.name} and ${name} live on two devices, one was needed (${list(operands)})`,
-        spec.name,
-        named(operands),
-      );
+    first ??= tensor;
+    if (tensor.device !== first.device) {
+      const other = operandsOf(spec).find((operand) => operands[operand.name] === first)!;
+      throw refusal(spec, operands, `${other.name} and ${name} live on two devices, one was needed`);
     }
     if (want.dtype === "float" ? tensor.dtype === "i32" : tensor.dtype !== want.dtype) {
-      throw new DTypeError(
-        `${spec.name}: ${name} is ${tensor.dtype}, ${want.dtype === "float" ? "f32 or bf16" : want.dtype} was needed (${list(operands)})`,
-        spec.name,
-        named(operands),
-      );
+      const needed = want.dtype === "float" ? "f32 or bf16" : want.dtype;
+      throw refusal(spec, operands, `${name} is ${tensor.dtype}, ${needed} was needed`, DTypeError);
     }
     const { shape } = tensor;
-    // Leading axes fold into one; a tensor without any has one row.
-    const folds = want.axes[0]?.startsWith("...") && shape.length >= want.axes.length - 1;
+    // A tensor without leading axes has one row.
     const leading = shape.length - want.axes.length + 1;
-    const sizes = folds
-      ? [shape.slice(0, leading).reduce((a, b) => a * b, 1), ...shape.slice(leading)]
-      : shape;
-    if (sizes.length !== want.axes.length) {
-      throw new ShapeError(
-        `${spec.name}: ${name} has ${shape.length} axes, ${text} was needed (${list(operands)})`,
-        spec.name,
-        named(operands),
-      );
+    const folded = want.folds && leading >= 0 ? leading : 1;
+    if (shape.length - folded + 1 !== want.axes.length) {
+      throw refusal(spec, operands, `${name} has ${shape.length} axes, ${text} was needed`);
     }
-    want.axes.forEach((axis, i) => {
-      bind(spec, operands, axes, boundBy, { name, text, axis: axis.replace(/^\.\.\./, ""), size: sizes[i]! });
-    });
+    for (let i = 0; i < want.axes.length; i++) {
+      let size = 1;
+      if (i > 0) size = shape[i + folded - 1]!;
+      else for (let axis = 0; axis < folded; axis++) size *= shape[axis]!;
+      bind(spec, operands, axes, want, i, size);
+    }
   }
   return axes;
 }
@@ -107,24 +115,30 @@ function bind(
   spec: OpSpec,
   operands: Operands,
   axes: Axes,
-  boundBy: Record<string, string>,
-  at: { name: string; text: string; axis: string; size: number },
+  want: ParsedOperand,
+  position: number,
+  size: number,
 ): void {
-  const { name, text, axis, size } = at;
-  const [, base = axis, plus = "0"] = /^(\w+)\+(\d+)$/.exec(axis) ?? [];
-  const value = size - Number(plus);
-  const expected = /^\d+$/.test(base) ? Number(base) : axes[base];
+  const { text, name, plus, fixed } = want.axes[position]!;
+  const expected = fixed ?? axes[name];
   if (expected === undefined) {
-    axes[base] = value;
-    boundBy[base] = name;
-  } else if (expected !== value) {
-    const reason = boundBy[base] === undefined ? "" : `, ${boundBy[base]} gives ${base} = ${expected}`;
-    throw new ShapeError(
-      `${spec.name}: ${name} has ${axis} = ${size}${reason}; ${text} was needed (${list(operands)})`,
-      spec.name,
-      named(operands),
-    );
+    axes[name] = size - plus;
+  } else if (expected !== size - plus) {
+    const binds = (other: ParsedOperand): boolean =>
+      operands[other.name] !== undefined && other.axes.some((axis) => axis.name === name);
+    const by = fixed === undefined ? operandsOf(spec).find(binds) : undefined;
+    const reason = by === undefined ? "" : `, ${by.name} gives ${name} = ${expected}`;
+    throw refusal(spec, operands, `${want.name} has ${text} = ${size}${reason}; ${want.text} was needed`);
   }
+}
+
+function refusal(
+  spec: OpSpec,
+  operands: Operands,
+  what: string,
+  Kind: typeof ShapeError | typeof DTypeError = ShapeError,
+): Error {
+  return new Kind(`${spec.name}: ${what} (${list(operands)})`, spec.name, named(operands));
 }
 
 const named = (operands: Operands): string[] =>

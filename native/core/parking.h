@@ -12,41 +12,62 @@
 #include <mutex>
 #endif
 
+#include "core/cores.h"
+
 namespace mixwright {
 
 class Parking {
  public:
-  // Returns once ready() is true. It spins for `spin` at most: a thread that spins takes its core from another one, maybe
-  // from the very one it waits for.
+  // Returns once ready() is true.
   template <class Ready>
-  void wait(std::chrono::microseconds spin, Ready ready) {
-    if (ready() || spin_until(spin, ready)) return;
-    while (true) {
-      sleepers_.fetch_add(1);
-      const uint32_t ticket = rings_.load();
-      const bool now = ready();
-      if (!now) sleep(ticket);
-      sleepers_.fetch_sub(1);
-      if (now || ready()) return;
-    }
+  void wait(Ready ready) {
+    wait(ready, false);
+  }
+  // The same for a thread of our own that works beside whoever wakes it: it moves to another core than that one's.
+  template <class Ready>
+  void wait_apart(Ready ready) {
+    wait(ready, true);
   }
 
   // Wakes `count` of the sleeping threads, or as many as there are.
   void wake(int count = 1) {
+    const int core = current_core();
+    if (core != core_.load(std::memory_order_relaxed)) core_.store(core, std::memory_order_relaxed);
     if (sleepers_.load() > 0) ring(count);
   }
 
  private:
+  static constexpr std::chrono::microseconds kSpin{20};
+
   template <class Ready>
-  static bool spin_until(std::chrono::microseconds spin, Ready ready) {
-    const auto deadline = std::chrono::steady_clock::now() + spin;
+  void wait(Ready ready, bool apart) {
+    while (true) {
+      if (apart && shares_core()) leave_core(core_.load(std::memory_order_relaxed));
+      if (ready() || spin_until(ready)) return;
+      sleepers_.fetch_add(1);
+      const uint32_t ticket = rings_.load();
+      if (!ready()) sleep(ticket);
+      sleepers_.fetch_sub(1);
+    }
+  }
+
+  template <class Ready>
+  bool spin_until(Ready ready) const {
+    const auto deadline = std::chrono::steady_clock::now() + kSpin;
     do {
       for (int i = 0; i < 32; i++) {
         if (ready()) return true;
         relax();
       }
-    } while (std::chrono::steady_clock::now() < deadline);
+      // A thread that spins takes the core from the others there, maybe from the very one it waits for.
+    } while (!shares_core() && std::chrono::steady_clock::now() < deadline);
     return false;
+  }
+
+  // With the thread that called `wake` last.
+  bool shares_core() const {
+    const int core = current_core();
+    return core >= 0 && core == core_.load(std::memory_order_relaxed);
   }
 
   static void relax() {
@@ -62,6 +83,7 @@ class Parking {
 
   std::atomic<uint32_t> rings_{0};
   std::atomic<int> sleepers_{0};
+  std::atomic<int> core_{-1};
 #ifndef __linux__
   std::mutex mutex_;
   std::condition_variable rung_;

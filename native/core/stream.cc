@@ -10,7 +10,6 @@ namespace mixwright {
 
 namespace {
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::microseconds kSpin{20};
 
 int64_t micros_since_start(Clock::time_point t) {
   static const Clock::time_point start = Clock::now();
@@ -45,13 +44,13 @@ void Stream::close() {
 
 void Stream::wait_for_room() {
   const auto from = Clock::now();
-  left_.wait(kSpin, [this] { return queue_.size() < kMaxQueued; });
+  left_.wait([this] { return queue_.size() < kMaxQueued; });
   blocked_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - from).count();
 }
 
 void Stream::loop() {
   while (true) {
-    arrived_.wait(kSpin, [this] { return stop_.load() || !queue_.empty(); });
+    arrived_.wait_apart([this] { return stop_.load() || !queue_.empty(); });
     if (stop_) return;
     run_next();
     left_.wake();
@@ -83,7 +82,7 @@ void Stream::poison(const char* op, std::string message) {
 }
 
 void Stream::drain() {
-  left_.wait(kSpin, [this] { return queue_.size() == 0; });
+  left_.wait([this] { return queue_.size() == 0; });
 }
 
 void Stream::reset() {

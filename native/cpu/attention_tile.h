@@ -2,6 +2,7 @@
 // the head's width or a tile of keys down. So every product is "row of scalars times panel", the softmax runs down the
 // lanes, and nothing is ever summed across a register.
 #pragma once
+#include <algorithm>
 #include <cstdio>
 #include <vector>
 
@@ -70,63 +71,102 @@ static inline std::vector<Block> blocks_of(const In& offsets, const In& starts, 
   return blocks;
 }
 
-// target[row][i] = factor · source[first + row][column + i], widened to f32.
-static inline void pack_rows(const View& source, int64_t first, int64_t column, int64_t rows, int64_t width, float factor,
-                             float* target) {
-  with_float_type(source.dtype, [&](auto type) {
-    const auto* from = static_cast<const decltype(type)*>(source.memory) + first * source.cols() + column;
-    for (int64_t row = 0; row < rows; row++, from += source.cols(), target += width) {
-      sweep(
-          width, [&](int64_t i) { store(target + i, load(from + i) * factor); },
-          [&](int64_t i, int64_t n) { store(target + i, load(from + i, n) * factor, n); });
-    }
-  });
-}
+// Rows of a matrix whose row r lies `stride` elements after row r - 1.
+struct Rows {
+  const void* memory;
+  DType dtype;
+  int64_t stride;
 
-// The first `count` rows of source (row r at source(r)) times factor, as columns: target[i · kWidth + r]; columns past the
-// last row are 0 up to kLanes. Vectors of the tail reach past `width`, not past a whole number of kLanes.
-template <class Source>
-MW_INLINE void pack_columns(const Source& source, int64_t count, int64_t width, float factor, float* target) {
-  for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t n = width - i < kLanes ? width - i : kLanes;
-    vf v[kLanes];
-    for (int64_t r = 0; r < kLanes; r++) {
-      v[r] = r >= count ? vf{} : (n == kLanes ? load(source(r) + i) : load(source(r) + i, n)) * factor;
-    }
-    transpose(v);
-    for (int64_t r = 0; r < n; r++) store(target + (i + r) * kWidth, v[r]);
+  // Row `row` of a tensor from `column` on, and those below it.
+  static Rows of(const View& x, int64_t row, int64_t column) {
+    return {static_cast<const char*>(x.memory) + (row * x.cols() + column) * bytes_of(x.dtype), x.dtype, x.cols()};
+  }
+};
+
+MW_INLINE int64_t whole_vectors(int64_t width) { return pieces(width, kLanes) * kLanes; }
+
+// Floats from one packed row to the next: not so round a number that many rows compete for the same places in L1.
+MW_INLINE int64_t stride_of(int64_t width) { return whole_vectors(width) + (whole_vectors(width) % 128 == 0 ? 16 : 0); }
+
+// Asks for rows that are needed soon: they lie too far apart for the processor to guess.
+static inline void fetch_rows(const Rows& source, int64_t rows, int64_t width) {
+  const int64_t size = bytes_of(source.dtype);
+  const char* from = static_cast<const char*>(source.memory);
+  for (int64_t row = 0; row < rows; row++, from += source.stride * size) {
+    for (int64_t i = 0; i < width * size; i += 64) __builtin_prefetch(from + i);
   }
 }
 
-// The same by lanes: panel p at target + p·stride is [width][kWidth]; lanes past the last are 0.
-static inline void pack_lanes(const View& source, const Lanes& lanes, int64_t width, float factor, float* target,
-                              int64_t stride) {
+// target[r · stride + i] = factor · source[r][i], widened to f32; whole vectors are written.
+static inline void pack_rows(const Rows& source, int64_t rows, int64_t width, float factor, float* target, int64_t stride) {
   with_float_type(source.dtype, [&](auto type) {
-    const auto* from = static_cast<const decltype(type)*>(source.memory);
-    for (int64_t lane = 0; lane < lanes.panels() * kWidth; lane += kLanes) {
-      const auto row = [&](int64_t r) {
-        return from + lanes.row(lane + r) * source.cols() + lanes.head(lane + r) * width;
-      };
-      pack_columns(row, lanes.count() - lane, width, factor, target + lane / kWidth * stride + lane % kWidth);
+    using T = decltype(type);
+    const T* from = static_cast<const T*>(source.memory);
+    for (int64_t row = 0; row < rows; row++, from += source.stride, target += stride) {
+      sweep(
+          width, [&](int64_t i) { store(target + i, load(from + i) * factor); },
+          [&](int64_t i, int64_t n) { store(target + i, load(from + i, n) * factor); });
     }
   });
 }
 
-// Panels back to rows: write(lane, i, v) for whole vectors, write(lane, i, v, n) for the tail of a row.
-template <class Write>
-MW_INLINE void unpack_lanes(const float* panels, int64_t stride, int64_t count, int64_t width, const Write& write) {
-  for (int64_t lane = 0; lane < count; lane += kLanes) {
-    const float* from = panels + lane / kWidth * stride + lane % kWidth;
+// The (query, head) rows of a matrix [T, heads · width] that are `count` <= kLanes lanes from `lane` on.
+template <class T>
+MW_INLINE void find_rows(T* memory, int64_t stride, const Lanes& lanes, int64_t lane, int64_t count, int64_t width,
+                         T* (&rows)[kLanes]) {
+  int64_t row = lanes.row(lane), head = lane % lanes.group;
+  for (int64_t r = 0; r < count; r++) {
+    rows[r] = memory + row * stride + (lanes.kv_head * lanes.group + head) * width;
+    if (++head == lanes.group) head = 0, row++;
+  }
+}
+
+// By lanes: panel p at target + p·stride is [width][kWidth]; lanes past the last are 0. With `copy`, lane l's row is also
+// written there as it is, to copy + l·copy_stride.
+static inline void pack_lanes(const View& source, const Lanes& lanes, int64_t width, float factor, float* target,
+                              int64_t stride, float* copy = nullptr, int64_t copy_stride = 0) {
+  with_float_type(source.dtype, [&](auto type) {
+    using T = decltype(type);
+    for (int64_t lane = 0; lane < lanes.panels() * kWidth; lane += kLanes) {
+      const int64_t count = std::clamp<int64_t>(lanes.count() - lane, 0, kLanes);
+      const T* rows[kLanes];
+      find_rows(static_cast<const T*>(source.memory), source.cols(), lanes, lane, count, width, rows);
+      float* const panel = target + lane / kWidth * stride + lane % kWidth;
+      for (int64_t i = 0; i < width; i += kLanes) {
+        const int64_t n = width - i < kLanes ? width - i : kLanes;
+        vf v[kLanes] = {};
+        for (int64_t r = 0; r < count; r++) {
+          v[r] = n == kLanes ? load(rows[r] + i) : load(rows[r] + i, n);
+          if (copy) store(copy + (lane + r) * copy_stride + i, v[r]);
+        }
+        transpose(v);
+        for (int64_t r = 0; r < n; r++) store(panel + (i + r) * kWidth, v[r] * factor);
+      }
+    }
+  });
+}
+
+// Back to rows of a matrix [T, heads · width]: to = factor(lane) · panel, or to += … when `add`.
+template <class T, class Factor>
+MW_INLINE void unpack_lanes(const float* panels, int64_t panel_stride, const Lanes& lanes, int64_t width, const Factor& factor,
+                            T* memory, int64_t stride, bool add) {
+  for (int64_t lane = 0; lane < lanes.count(); lane += kLanes) {
+    const int64_t count = std::min<int64_t>(lanes.count() - lane, kLanes);
+    T* rows[kLanes];
+    find_rows(memory, stride, lanes, lane, count, width, rows);
+    const float* from = panels + lane / kWidth * panel_stride + lane % kWidth;
+    const vf f = factor(lane);
     for (int64_t i = 0; i < width; i += kLanes) {
       const int64_t n = width - i < kLanes ? width - i : kLanes;
-      vf v[kLanes];
-      for (int64_t r = 0; r < kLanes; r++) v[r] = r < n ? load(from + (i + r) * kWidth) : vf{};
+      vf v[kLanes] = {};
+      for (int64_t r = 0; r < n; r++) v[r] = load(from + (i + r) * kWidth) * f;
       transpose(v);
-      for (int64_t r = 0; r < kLanes && lane + r < count; r++) {
+      for (int64_t r = 0; r < count; r++) {
+        T* const to = rows[r] + i;
         if (n == kLanes) {
-          write(lane + r, i, v[r]);
+          store(to, add ? load(to) + v[r] : v[r]);
         } else {
-          write(lane + r, i, v[r], n);
+          store(to, add ? load(to, n) + v[r] : v[r], n);
         }
       }
     }

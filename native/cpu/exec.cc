@@ -1,19 +1,12 @@
 #include "cpu/exec.h"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "cpu/cores.h"
-
 namespace mixwright::cpu {
-
-namespace {
-constexpr std::chrono::microseconds kSpin{20};
-}  // namespace
 
 void* Worker::bytes(int64_t count) {
   if (size_t(count) > size_) {
@@ -52,7 +45,6 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
     return;
   }
   tasks_ = tasks;
-  caller_core_.store(current_core(), std::memory_order_relaxed);
   context_ = context;
   invoke_ = invoke;
   next_.store(0, std::memory_order_relaxed);
@@ -60,7 +52,7 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
   start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
   work(workers_[0]);
   gate_.fetch_sub(kOpen);
-  finish_.wait(kSpin, [this] { return (gate_.load() & (kOpen - 1)) == 0; });
+  finish_.wait([this] { return (gate_.load() & (kOpen - 1)) == 0; });
   if (failed_.load(std::memory_order_relaxed)) {
     failed_.store(false, std::memory_order_relaxed);
     std::rethrow_exception(std::exchange(error_, nullptr));
@@ -82,19 +74,14 @@ void Exec::work(Worker& worker) {
 }
 
 void Exec::serve(size_t index) {
-  uint64_t seen = 0;  // the last region this thread was in, or could not be
+  uint64_t seen = 0;  // the last region this thread was in
   while (true) {
     uint64_t gate = 0;
-    start_.wait(kSpin, [&] {
+    start_.wait_apart([&] {
       gate = gate_.load();
       return stop_.load() || ((gate & kOpen) != 0 && gate / kRegion != seen);
     });
     if (stop_) return;
-    const int core = current_core();
-    if (core >= 0 && core == caller_core_.load(std::memory_order_relaxed)) {
-      if (!leave_core(core)) seen = gate / kRegion;
-      continue;
-    }
     if (!gate_.compare_exchange_strong(gate, gate + 1)) continue;
     seen = gate / kRegion;
     work(workers_[index]);

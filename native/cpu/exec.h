@@ -93,7 +93,6 @@ class Exec {
   std::atomic<bool> stop_{false};
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<bool> failed_{false};
-  std::atomic<int> caller_core_{-1};
   int64_t tasks_ = 0;
   void* context_ = nullptr;
   Invoke invoke_ = nullptr;

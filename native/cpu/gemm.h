@@ -20,7 +20,7 @@ constexpr int64_t kDepth = 256;            // steps of k at a time
 constexpr int64_t kFlatDepth = 64;         // and where B's rows are read in place: that many pages of memory
 constexpr int64_t kShallow = 32;           // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
-constexpr int64_t kTiles = 24;             // no fewer where there is room, so that threads end together
+constexpr int64_t kTiles = 12;             // a thread's, where there is room, so that all end together
 constexpr int64_t kNarrow = 96;            // so many columns are few: A's rows are read in place
 constexpr int64_t kFlat = 24;              // so many rows are few: B's rows are read in place
 
@@ -61,9 +61,15 @@ MW_INLINE int64_t sums_of(int64_t rows, int64_t cols) {
   return pieces(rows, kBlockRows) * pieces(cols, kPanel) * kMostRows * kPanel;
 }
 
+// Floats of B that a narrow tile packs for a step: few columns go deeper, and A's rows are read in longer pieces.
+constexpr int64_t kNarrowFloats = 32 * kDepth;
+MW_INLINE int64_t narrow_depth(int64_t K, int64_t cols) {
+  return even_piece(K, std::max(kNarrowFloats / (pieces(cols, kPanel) * kPanel), kDepth), 8);
+}
+
 MW_INLINE int64_t blocked_scratch(int64_t rows, int64_t cols) {
-  const int64_t b_cols = std::max(kPackCols, cols <= kNarrow ? pieces(cols, kPanel) * kPanel : 0);
-  return (pieces(rows, kBlockRows) * kBlockRows + b_cols) * kDepth + sums_of(rows, cols) + kLanes;
+  const int64_t b_floats = std::max(kPackCols * kDepth, cols <= kNarrow ? pieces(cols, kPanel) * kPanel * kDepth + kNarrowFloats : 0);
+  return pieces(rows, kBlockRows) * kBlockRows * kDepth + b_floats + sums_of(rows, cols) + kLanes;
 }
 
 // Floats of scratch that a tile of this size needs, rounded so that a caller's own may follow.
@@ -114,18 +120,20 @@ class Multiply {
 template <class T, class Finish>
 void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                  const Finish& finish) {
-  const int64_t depth = depth_of(K), steps = pieces(K, depth);
+  const int64_t depth = packed.floats ? depth_of(K) : narrow_depth(K, tile.cols), steps = pieces(K, depth);
   float* const b_block = scratch;
-  const Multiply<Left::kRows, T, Finish> multiply(
-      tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * kDepth, finish);
+  const Multiply<Left::kRows, T, Finish> multiply(tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * depth, finish);
   for (int64_t step = 0; step < steps; step++) {
     const int64_t k0 = step * depth, ks = std::min(depth, K - k0);
     if (!packed.floats) pack<kPanel>(b, tile.col, tile.cols, k0, ks, b_block);
     const float* const right = packed.floats ? packed.floats + k0 * packed.cols + (tile.col - packed.col) * ks : b_block;
     for (int64_t block = 0; block < multiply.blocks(); block++) {
       const T* const left = a.row<T>(tile.row + multiply.first_row(block)) + k0;
+      const Soon next{left + multiply.first_row(1) * a.stride, multiply.first_row(1), a.stride * int64_t(sizeof(T)),
+                      16 * int64_t(sizeof(T))};  // block
       for (int64_t j = 0; j < tile.cols; j += kPanel) {
-        multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks, Soon{});
+        multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks,
+                                                j == 0 ? next : Soon{});
       }
     }
   }
@@ -189,7 +197,8 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       // The next panel, a part of it beside each block.
       const int64_t lines = packed.floats ? pieces(kPanel, multiply.blocks()) : 0;
       for (int64_t block = 0; block < multiply.blocks(); block++) {
-        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, Soon{panel + kPanel * ks + block * lines * ks, lines});
+        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, 
+                                                Soon{panel + kPanel * ks + block * lines * ks, lines, 64, 64 * lines});
       }
     }
   }
@@ -268,10 +277,12 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
   const Shared most = shared_tile();
   int64_t rows = even_piece(M, share ? most.rows : 192, kBlockRows);
   int64_t cols = even_piece(N, share ? std::clamp<int64_t>(most.strip_floats / K, 128, most.cols) : 256, kPanel);
-  const auto tiles = [&] { return pieces(M, rows) * pieces(N, cols); };
-  while (tiles() < kTiles && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
-  while (tiles() < kTiles && rows > 48) rows = even_piece(rows, rows - 1, kBlockRows);
-  while (tiles() < kTiles && cols > 64) cols = even_piece(cols, cols - 1, kPanel);
+  // A short side is packed by every tile: they must be long.
+  const int64_t least_rows = N <= kNarrow ? 128 : 48, least_cols = M <= kNarrow ? 128 : 64;
+  const auto too_few = [&] { return pieces(M, rows) * pieces(N, cols) < kTiles * exec.threads(); };
+  while (too_few() && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
+  while (too_few() && rows > least_rows) rows = even_piece(rows, rows - 1, kBlockRows);
+  while (too_few() && cols > least_cols) cols = even_piece(cols, cols - 1, kPanel);
   const int64_t row_tiles = pieces(M, rows);
   const int64_t strip = !share ? N : std::max<int64_t>(1, most.strip_floats / (K * cols)) * cols;
   const int64_t depth = depth_of(K);

@@ -32,10 +32,11 @@ enum class Right {
   kRows,    // [k · stride + c], f32: rows of memory that run along the columns
 };
 
-// Memory that will be read soon: `lines` cache lines of it are fetched into L2 for each 16 steps of k.
+// Memory that will be read soon: `lines` cache lines of it, `stride` bytes apart, are fetched for each 16 steps of k, and the
+// next ones, `step` bytes on, for the next 16.
 struct Soon {
-  const float* at = nullptr;
-  int64_t lines = 0;
+  const void* at = nullptr;
+  int64_t lines = 0, stride = 64, step = 64;
 };
 
 // Where a register block puts its sums: at[r · stride + c] = alpha · (sums + carry[r · kPanel + c]) (+ what is there).
@@ -82,6 +83,11 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
   int64_t k = 0;
   if constexpr (kLeft == Left::kRows && std::is_same_v<T, bf16>) {
     for (; k + 2 <= ks; k += 2) {  // two neighbours in one broadcast
+      if (k % 32 == 0) {
+        for (int64_t line = 0; line < soon.lines; line++) {
+          __builtin_prefetch(static_cast<const char*>(soon.at) + line * soon.stride + k / 16 * soon.step, 0, 2);
+        }
+      }
       vf y[V], z[V];
       right(y);
       right(z);
@@ -95,8 +101,9 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
       }
     }
   }
-  for (; k + 16 <= ks; k += 16) {
-    for (int64_t line = 0; line < soon.lines; line++, soon.at += 16) __builtin_prefetch(soon.at, 0, 2);
+  const char* at = static_cast<const char*>(soon.at);
+  for (; k + 16 <= ks; k += 16, at += soon.step) {
+    for (int64_t line = 0; line < soon.lines; line++) __builtin_prefetch(at + line * soon.stride, 0, 2);
 #pragma GCC unroll 2
     for (int64_t i = 0; i < 16; i++) step(k + i);
   }

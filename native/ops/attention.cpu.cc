@@ -1,4 +1,4 @@
-// A task owns a block of about 128 (query, head) lanes: queries of one document, all heads of one kv head. It walks the keys
+// A task owns a block of 64 to 256 (query, head) lanes: queries of one document, all heads of one kv head. It walks the keys
 // in tiles of 64, so K and V are read once a block, from L1 and L2 for every panel of the block. Bytes moved: q and y once, k
 // and v once for every block that looks at them. A block of few lanes (decoding) puts its lanes along the head's width.
 #include "ops/attention.h"
@@ -10,7 +10,7 @@
 namespace mixwright::cpu::MW_ISA {
 
 namespace {
-constexpr int64_t kTaskLanes = 128;
+constexpr int64_t kMostLanes = 256, kLeastTasks = 32;
 
 struct Panel {
   float *q, *sum;            // [hd][kWidth]
@@ -56,8 +56,9 @@ struct Operands {
 
 void attend_block(const Operands& op, const Lanes& lanes, Worker& worker) {
   const int64_t hd = op.hd, each = Panel::floats(hd), panels = lanes.panels(), count = lanes.count();
-  float* memory = worker.scratch<float>(panels * each + 2 * kTile * hd + (kTile + 1) * kWidth);
-  float *k = memory + panels * each, *v = k + kTile * hd, *scores = v + kTile * hd, *factor = scores + kTile * kWidth;
+  const int64_t stride = stride_of(hd);
+  float* memory = worker.scratch<float>(panels * each + 2 * kTile * stride + (kTile + 1) * kWidth);
+  float *k = memory + panels * each, *v = k + kTile * stride, *scores = v + kTile * stride, *factor = scores + kTile * kWidth;
   pack_lanes(op.q, lanes, hd, op.scale * kLog2e, memory, each);
   for (int64_t p = 0; p < panels; p++) {
     const Panel panel(memory + p * each, hd);
@@ -72,16 +73,20 @@ void attend_block(const Operands& op, const Lanes& lanes, Worker& worker) {
   const int64_t end = lanes.position(count - 1) + 1, oldest = lanes.position(0) - op.window + 1;
   for (int64_t base = oldest > 0 ? oldest : 0; base < end; base += kTile) {
     const int64_t tile = end - base < kTile ? end - base : kTile;
-    pack_rows(op.k, lanes.block.key_row + base, lanes.kv_head * hd, tile, hd, 1, k);
-    pack_rows(op.v, lanes.block.key_row + base, lanes.kv_head * hd, tile, hd, 1, v);
+    const auto rows_of = [&](const In& x, int64_t key) { return Rows::of(x, lanes.block.key_row + key, lanes.kv_head * hd); };
+    pack_rows(rows_of(op.k, base), tile, hd, 1, k, stride);
+    pack_rows(rows_of(op.v, base), tile, hd, 1, v, stride);
+    const int64_t next = std::clamp<int64_t>(end - base - kTile, 0, kTile);
+    fetch_rows(rows_of(op.k, base + kTile), next, hd);
+    fetch_rows(rows_of(op.v, base + kTile), next, hd);
     for (int64_t p = 0; p < panels; p++) {
       const Panel panel(memory + p * each, hd);
       const int64_t visible = panel.position[kWidth - 1] + 1 - base, rows = visible < tile ? visible : tile;
       if (rows <= 0) continue;
-      multiply(rows, kWidth, {k, hd, 1}, {panel.q, kWidth}, hd, {scores, kWidth});
+      multiply(rows, kWidth, {k, stride, 1}, {panel.q, kWidth}, hd, {scores, kWidth});
       mask(scores, kWidth, rows, panel.position, base, base + op.window);
       soften(scores, rows, panel.largest, panel.total, factor);
-      multiply(hd, kWidth, {v, 1, hd}, {scores, kWidth}, rows, {panel.sum, kWidth, true, factor});
+      multiply(hd, kWidth, {v, 1, stride}, {scores, kWidth}, rows, {panel.sum, kWidth, true, factor});
     }
   }
   const auto panel_of = [&](int64_t lane) { return Panel(memory + lane / kWidth * each, hd); };
@@ -91,21 +96,20 @@ void attend_block(const Operands& op, const Lanes& lanes, Worker& worker) {
     op.lse.data<float>()[lanes.row(lane) * op.heads + lanes.head(lane)] = lse;
   }
   with_float_type(op.y.dtype, [&](auto type) {
-    auto* y = op.y.data<decltype(type)>();
-    unpack_lanes(memory + hd * kWidth, each, count, hd, [&](int64_t lane, int64_t i, vf sum, auto... n) {
-      store(y + (lanes.row(lane) * op.heads + lanes.head(lane)) * hd + i, sum / panel_of(lane).total[lane % kWidth], n...);
-    });
+    unpack_lanes(
+        memory + hd * kWidth, each, lanes, hd, [&](int64_t lane) { return 1.0f / load(panel_of(lane).total + lane % kWidth); },
+        op.y.data<decltype(type)>(), op.y.cols(), false);
   });
 }
 
 void attend_rows(const Operands& op, const Lanes& lanes, Worker& worker) {
   const int64_t hd = op.hd;
-  float* q = worker.scratch<float>(2 * hd + kTile);
-  float *sum = q + hd, *scores = sum + hd;
+  float* q = worker.scratch<float>(2 * hd + kLanes + kTile);
+  float *sum = q + hd + kLanes, *scores = sum + hd;
   for (int64_t lane = 0; lane < lanes.count(); lane++) {
     const int64_t row = lanes.row(lane), head = lanes.head(lane), end = lanes.position(lane) + 1;
     const int64_t begin = end > op.window ? end - op.window : 0;
-    pack_rows(op.q, row, head * hd, 1, hd, op.scale * kLog2e, q);
+    pack_rows(Rows::of(op.q, row, head * hd), 1, hd, op.scale * kLog2e, q, 0);
     const int64_t first = (lanes.block.key_row + begin) * op.k.cols() + lanes.kv_head * hd;
     float lse = 0;
     with_float_type(op.k.dtype, [&](auto type) {
@@ -125,7 +129,9 @@ void attention(Exec& exec, In q, In k, In v, In offsets, In starts, In lengths, 
                int64_t kv_heads, float scale, int64_t window) {
   require(k.dtype == v.dtype, "k and v must have one number format");
   const Operands op{q, k, v, y, lse, heads, q.cols() / heads, scale, window > 0 ? window : kNoWindow};
-  const int64_t group = heads / kv_heads, per_block = group < kTaskLanes ? kTaskLanes / group : 1;
+  int64_t lanes_each = kMostLanes;
+  while (lanes_each > kMostLanes / 4 && q.rows() * heads < kLeastTasks * lanes_each) lanes_each /= 2;
+  const int64_t group = heads / kv_heads, per_block = group < lanes_each ? lanes_each / group : 1;
   const auto blocks = blocks_of(offsets, starts, lengths, q.rows(), k.rows(), per_block);
   const int64_t count = int64_t(blocks.size());
   exec.parallel(count * kv_heads, [&](int64_t task, Worker& worker) {

@@ -1,4 +1,4 @@
-// R·N·K multiply-adds on the matrix core (cpu/gemm.h); a weight is read once for each 192 rows of its expert, experts
+// R·N·K multiply-adds on the matrix core (cpu/gemm.h); a weight is read once for each 256 rows of its expert, experts
 // without rows not at all. The tiles of all experts are shared out together; a task owns one tile of y, or of one dW_e.
 #include "ops/grouped_matmul.h"
 
@@ -61,7 +61,7 @@ void grouped_matmul(Exec& exec, In x, In weight, In offsets, In rows, Out y, boo
   const Operand left{x.memory, x.dtype, K, true, checked_rows(rows, x, R)};
   std::vector<Rows> tiles;
   for (int64_t e = 0; e < E; e++) {
-    const int64_t count = offset[e + 1] - offset[e], size = even_piece(count, 192, kBlockRows);
+    const int64_t count = offset[e + 1] - offset[e], size = even_piece(count, 256, kBlockRows);
     for (int64_t i = 0; i < count; i += size) tiles.push_back({e, offset[e] + i, std::min(size, count - i)});
   }
   const int64_t cols = tile_cols(out_cols, int64_t(tiles.size())), col_tiles = pieces(out_cols, cols);

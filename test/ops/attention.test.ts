@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
+import type { DType } from "../../lib/core/dtype.ts";
 import { ConfigError, DeviceError } from "../../lib/core/errors.ts";
 import { Random } from "../../lib/core/random.ts";
+import { run } from "../../lib/core/run.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { type AttentionOptions, attention, spec } from "../../lib/ops/attention.ts";
 import { checkOp, normal, type OpCase, opened, relativeError } from "../support/check_op.ts";
 
@@ -86,6 +89,11 @@ checkAttention({ heads: 4, kvHeads: 2, scale: 0.3 }, [
 checkAttention({ heads: 2, kvHeads: 1, window: 7 }, [
   documents("a window shorter than the documents", [3, 90, 0, 7], 2, 1, 8),
 ]);
+// Gradients in more than one wave: documents of several slices (of 128 rows, when there is little to share out).
+checkAttention({ heads: 1, kvHeads: 1 }, [documents("three slices", [270, 3, 129], 1, 1, 1)]);
+checkAttention({ heads: 2, kvHeads: 1, window: 140 }, [
+  documents("a window longer than a slice", [290], 2, 1, 1),
+]);
 // One key each: the softmax is 1 whatever q and k are, their gradients are rounding alone.
 checkAttention({ heads: 2, kvHeads: 2, window: 1 }, [documents("a window of one", [4, 1], 2, 2, 5)], 200);
 
@@ -141,6 +149,39 @@ for (const dtype of ["f32", "bf16"] as const) {
     });
   }
 }
+
+test("attention: long bf16 gradients, summed some heads at a time, are the f32 ones rounded", async () => {
+  const dev = await opened();
+  const [T, heads, kvHeads, width] = [50_000, 2, 2, 64]; // T · 3 · 64 floats a head are more than half of 2^24
+  const random = (columns: number, stream: number) => {
+    const x = dev.empty([T, columns], "bf16");
+    run("random_normal", x, 0, 1, 3, stream);
+    return x;
+  };
+  const [q, k, v, dy] = [heads, kvHeads, kvHeads, heads].map((n, i) => random(n * width, i)) as Tensor[];
+  const offsets = dev.tensor(Int32Array.of(0, T), [2]);
+  const [y, lse, delta] = [
+    dev.empty([T, heads * width], "bf16"),
+    dev.empty([T, heads]),
+    dev.empty([T, heads]),
+  ];
+  run("attention", q, k, v, offsets, undefined, undefined, y, lse, heads, kvHeads, 0.125, 3);
+  const gradients = (dtype: DType) => {
+    const grads = [heads, kvHeads, kvHeads].map((n) => dev.empty([T, n * width], dtype));
+    run("attention_grad", dy, q, k, v, y, lse, offsets, ...grads, delta, heads, kvHeads, 0.125, 3);
+    return grads;
+  };
+  const [wide, rounded] = [gradients("f32"), gradients("bf16")];
+  for (const [i, grad] of wide.entries()) {
+    const half = dev.empty(grad.shape, "bf16");
+    run("add", grad, undefined, half, 1, 0);
+    expect(
+      Buffer.from((await half.data()).buffer).equals(Buffer.from((await rounded[i]!.data()).buffer)),
+    ).toBe(true);
+    half.dispose();
+  }
+  disposeAll(q, k, v, dy, offsets, y, lse, delta, wide, rounded);
+});
 
 test("attention: heads that don't divide are refused", async () => {
   const dev = await opened();

@@ -1,10 +1,10 @@
-#include "cpu/cores.h"
+#include "core/cores.h"
 
 #ifdef __linux__
 #include <sched.h>
 #endif
 
-namespace mixwright::cpu {
+namespace mixwright {
 
 #ifdef __linux__
 
@@ -33,4 +33,4 @@ bool leave_core(int) { return false; }
 
 #endif
 
-}  // namespace mixwright::cpu
+}  // namespace mixwright
