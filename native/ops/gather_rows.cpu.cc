@@ -29,7 +29,10 @@ void copy_row(const X* x, Y* y, int64_t n) {
 
 template <class T>
 void copy_row(const T* x, T* y, int64_t n) {
-  std::memcpy(y, x, size_t(n) * sizeof(T));
+  constexpr int64_t kStep = 64 / sizeof(T);
+  int64_t i = 0;
+  for (; i + kStep <= n; i += kStep) std::memcpy(y + i, x + i, 64);
+  std::memcpy(y + i, x + i, size_t(n - i) * sizeof(T));
 }
 
 // Calls body with the element types of x and y: two float types, or i32 twice.
