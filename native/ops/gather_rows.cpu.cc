@@ -29,9 +29,13 @@ void copy_row(const X* x, Y* y, int64_t n) {
 
 template <class T>
 void copy_row(const T* x, T* y, int64_t n) {
-  constexpr int64_t kStep = 64 / sizeof(T);
+  constexpr int64_t kStep = sizeof(vf) / sizeof(T);
   int64_t i = 0;
-  for (; i + kStep <= n; i += kStep) std::memcpy(y + i, x + i, 64);
+  for (; i + kStep <= n; i += kStep) {
+    vf v;
+    std::memcpy(&v, x + i, sizeof v);
+    std::memcpy(y + i, &v, sizeof v);
+  }
   std::memcpy(y + i, x + i, size_t(n - i) * sizeof(T));
 }
 
