@@ -5,7 +5,6 @@
       "native/binding/environment.cc",
       "native/binding/module.cc",
       "native/core/checks.cc",
-      "native/core/cores.cc",
       "native/core/pages.cc",
       "native/core/parking.cc",
       "native/core/pool.cc",

@@ -2,6 +2,7 @@
 
 #ifdef __linux__
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -9,6 +10,8 @@
 namespace mixwright {
 
 #ifdef __linux__
+
+int Parking::current_core() { return sched_getcpu(); }
 
 void Parking::sleep(uint32_t ticket) {
   static_assert(sizeof(rings_) == sizeof(uint32_t), "the kernel looks at the number itself");
@@ -21,6 +24,8 @@ void Parking::ring(int count) {
 }
 
 #else
+
+int Parking::current_core() { return -1; }
 
 void Parking::sleep(uint32_t ticket) {
   std::unique_lock<std::mutex> lock(mutex_);

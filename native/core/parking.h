@@ -12,8 +12,6 @@
 #include <mutex>
 #endif
 
-#include "core/cores.h"
-
 namespace mixwright {
 
 class Parking {
@@ -21,12 +19,12 @@ class Parking {
   // Returns once ready() is true.
   template <class Ready>
   void wait(Ready ready) {
-    wait(ready, false);
-  }
-  // The same for a thread of our own that works beside whoever wakes it: it moves to another core than that one's.
-  template <class Ready>
-  void wait_apart(Ready ready) {
-    wait(ready, true);
+    while (!ready() && !spin_until(ready)) {
+      sleepers_.fetch_add(1);
+      const uint32_t ticket = rings_.load();
+      if (!ready()) sleep(ticket);
+      sleepers_.fetch_sub(1);
+    }
   }
 
   // Wakes `count` of the sleeping threads, or as many as there are.
@@ -36,20 +34,15 @@ class Parking {
     if (sleepers_.load() > 0) ring(count);
   }
 
+  // Does the calling thread run on the core of the one that called `wake` last? Then the two can only take turns. On a busy
+  // machine the system likes to put them so.
+  bool shares_core() const {
+    const int core = current_core();
+    return core >= 0 && core == core_.load(std::memory_order_relaxed);
+  }
+
  private:
   static constexpr std::chrono::microseconds kSpin{20};
-
-  template <class Ready>
-  void wait(Ready ready, bool apart) {
-    while (true) {
-      if (apart && shares_core()) leave_core(core_.load(std::memory_order_relaxed));
-      if (ready() || spin_until(ready)) return;
-      sleepers_.fetch_add(1);
-      const uint32_t ticket = rings_.load();
-      if (!ready()) sleep(ticket);
-      sleepers_.fetch_sub(1);
-    }
-  }
 
   template <class Ready>
   bool spin_until(Ready ready) const {
@@ -59,16 +52,12 @@ class Parking {
         if (ready()) return true;
         relax();
       }
-      // A thread that spins takes the core from the others there, maybe from the very one it waits for.
+      // A thread that spins takes the core from others, maybe from the very one it waits for.
     } while (!shares_core() && std::chrono::steady_clock::now() < deadline);
     return false;
   }
 
-  // With the thread that called `wake` last.
-  bool shares_core() const {
-    const int core = current_core();
-    return core >= 0 && core == core_.load(std::memory_order_relaxed);
-  }
+  static int current_core();  // -1: the system doesn't say
 
   static void relax() {
 #if defined(__x86_64__)

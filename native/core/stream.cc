@@ -50,7 +50,7 @@ void Stream::wait_for_room() {
 
 void Stream::loop() {
   while (true) {
-    arrived_.wait_apart([this] { return stop_.load() || !queue_.empty(); });
+    arrived_.wait([this] { return stop_.load() || !queue_.empty(); });
     if (stop_) return;
     run_next();
     left_.wake();

@@ -1,12 +1,22 @@
 #include "cpu/exec.h"
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace mixwright::cpu {
+
+namespace {
+constexpr int64_t kRestUs = 500;
+
+int64_t now_us() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+}
+}  // namespace
 
 void* Worker::bytes(int64_t count) {
   if (size_t(count) > size_) {
@@ -49,7 +59,7 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
   invoke_ = invoke;
   next_.store(0, std::memory_order_relaxed);
   gate_.store((gate_.load(std::memory_order_relaxed) & ~(kRegion - 1)) + kRegion + kOpen);
-  start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
+  if (!resting()) start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
   work(workers_[0]);
   gate_.fetch_sub(kOpen);
   finish_.wait([this] { return (gate_.load() & (kOpen - 1)) == 0; });
@@ -57,6 +67,14 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
     failed_.store(false, std::memory_order_relaxed);
     std::rethrow_exception(std::exchange(error_, nullptr));
   }
+}
+
+bool Exec::resting() {
+  const int64_t until = rest_until_us_.load(std::memory_order_relaxed);
+  if (until == 0) return false;
+  if (now_us() < until) return true;
+  rest_until_us_.store(0, std::memory_order_relaxed);
+  return false;
 }
 
 void Exec::work(Worker& worker) {
@@ -77,11 +95,12 @@ void Exec::serve(size_t index) {
   uint64_t seen = 0;  // the last region this thread was in
   while (true) {
     uint64_t gate = 0;
-    start_.wait_apart([&] {
+    start_.wait([&] {
       gate = gate_.load();
       return stop_.load() || ((gate & kOpen) != 0 && gate / kRegion != seen);
     });
     if (stop_) return;
+    if (start_.shares_core()) rest_until_us_.store(now_us() + kRestUs, std::memory_order_relaxed);
     if (!gate_.compare_exchange_strong(gate, gate + 1)) continue;
     seen = gate / kRegion;
     work(workers_[index]);
