@@ -2,9 +2,7 @@
 import { Random } from "../../lib/core/random.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
-import { scale } from "../../lib/ops/add.ts";
-import { tokenLogProb } from "../../lib/ops/linear_cross_entropy.ts";
-import { sum } from "../../lib/ops/segment_sum.ts";
+import { linearCrossEntropy } from "../../lib/ops/linear_cross_entropy.ts";
 import type { Operands } from "../workload.ts";
 import { grownAlone } from "./memory.ts";
 import { inPython, type PeerCase, sumOfSquares } from "./peer_case.ts";
@@ -32,7 +30,9 @@ export const headPass =
   ({ x, weight, targets }: Record<"x" | "weight" | "targets", Tensor>) =>
   () => {
     weight.version++; // as after an update
-    return valueAndGrad({ x, weight }, () => scale(sum(tokenLogProb(x, weight, targets)), -1 / targets.size));
+    return valueAndGrad({ x, weight }, () =>
+      linearCrossEntropy(x, weight, targets, { scale: 1 / targets.size }),
+    );
   };
 
 const { T, D, V } = head;

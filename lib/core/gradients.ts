@@ -18,6 +18,7 @@ export class Gradients {
   private readonly passing = new Map<Tensor, Tensor>();
   private readonly continued = new Set<Tensor>();
   private readonly converting: [Tensor, Tensor][] = [];
+  private one: Tensor | undefined;
 
   /**
    * @param trainable roots of the parameters
@@ -92,6 +93,26 @@ export class Gradients {
     run("add", dx, accumulate ? tensor : undefined, tensor, 1, 1);
   }
 
+  /** The same for a tensor that the caller alone has and needs no more: nothing is copied where it can serve as it is. */
+  handOver(x: Tensor, dx: Tensor): void {
+    const whole = x === x.root && dx === dx.root && dx.dtype === "f32";
+    if (whole && this.trainable.has(x) && !this.params.has(x)) {
+      dx.retain();
+      this.params.set(x, dx);
+    } else this.give(x, dx);
+  }
+
+  /** The gradient of the loss with respect to itself. */
+  seed(loss: Tensor): void {
+    this.one = loss.device.full(loss.shape, 1, loss.dtype);
+    this.give(loss, this.one);
+  }
+
+  /** Is this gradient known to be 1? */
+  isOne(dy: Tensor): boolean {
+    return dy.root === this.one;
+  }
+
   /** Goes on adding to `grad`, which an earlier pass returned for `param`. */
   continue(param: Tensor, grad: Tensor): void {
     const buffer = grad.root;
@@ -116,7 +137,7 @@ export class Gradients {
   drop(): void {
     for (const dy of this.passing.values()) dy.release();
     this.passing.clear();
-    for (const buffer of this.params.values()) if (!this.continued.has(buffer)) buffer.dispose();
+    for (const buffer of this.params.values()) if (!this.continued.has(buffer)) buffer.release();
     this.params.clear();
   }
 

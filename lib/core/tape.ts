@@ -145,7 +145,7 @@ export function valueAndGrad<N extends string>(
         );
       }
       if (tape.needs(loss)) {
-        gradients.give(loss, loss.device.full(loss.shape, 1, loss.dtype));
+        gradients.seed(loss);
         tape.backward(gradients);
       }
       return loss.view(loss.shape); // a handle of its own: fn may have returned a parameter

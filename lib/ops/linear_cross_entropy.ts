@@ -1,6 +1,9 @@
 import { run } from "../core/run.ts";
-import { record } from "../core/tape.ts";
+import { scope } from "../core/scope.ts";
+import { needsGrad, record } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { scale as scaled } from "./add.ts";
+import { sum } from "./segment_sum.ts";
 import { check, type OpSpec } from "./spec.ts";
 
 export const spec: OpSpec = {
@@ -18,14 +21,12 @@ export const spec: OpSpec = {
  */
 export function tokenLogProb(x: Tensor, weight: Tensor, targets: Tensor): Tensor {
   const { T = 0 } = check(spec, { x, weight, targets });
-  const { device } = x;
-  const logprob = device.empty([T]);
-  const lse = device.empty([T]);
-  run("linear_cross_entropy", x, weight, targets, logprob, lse);
+  const logprob = x.device.empty([T]);
+  run("linear_cross_entropy", x, weight, targets, logprob);
   record({
     inputs: [x, weight],
     outputs: [logprob],
-    keeps: [x, weight, targets, lse],
+    keeps: [x, weight, targets],
     backward: ([dlogprob], gradients) => {
       const dx = gradients.buffer(x);
       const dweight = gradients.buffer(weight, "f32");
@@ -35,7 +36,6 @@ export function tokenLogProb(x: Tensor, weight: Tensor, targets: Tensor): Tensor
         x,
         weight,
         targets,
-        lse,
         dx?.tensor,
         dweight?.tensor,
         dx?.accumulate ?? false,
@@ -43,6 +43,52 @@ export function tokenLogProb(x: Tensor, weight: Tensor, targets: Tensor): Tensor
       );
     },
   });
-  lse.dispose();
   return logprob;
+}
+
+export const lossSpec: OpSpec = {
+  name: "linearCrossEntropy",
+  kernels: ["linear_cross_entropy_loss"],
+  math: "loss = −scale · Σ_t logprob[t], as in tokenLogProb",
+  inputs: { ...spec.inputs },
+  outputs: { loss: "[1] f32" },
+  tolerance: { f32: 5e-6, bf16: 5e-3 },
+  source: "Gradients in the forward pass: Hsu et al. 2024, Liger Kernel",
+};
+
+/**
+ * −scale · the sum of the targets' log-probabilities, [1] f32: with scale 1 / targets the mean cross-entropy. Where a gradient
+ * has to come of it, the forward pass makes it along with the loss, which saves a quarter of the work of tokenLogProb.
+ */
+export function linearCrossEntropy(x: Tensor, weight: Tensor, targets: Tensor, { scale = 1 } = {}): Tensor {
+  check(lossSpec, { x, weight, targets });
+  const { device } = x;
+  if (!needsGrad(x) && !needsGrad(weight)) {
+    return scope(() => scaled(sum(tokenLogProb(x, weight, targets)), -scale));
+  }
+  const loss = device.empty([1]);
+  const dx = needsGrad(x) ? device.empty(x.shape, x.dtype) : undefined;
+  const dweight = needsGrad(weight) ? device.empty(weight.shape) : undefined;
+  run("linear_cross_entropy_loss", x, weight, targets, loss, dx, dweight, scale);
+  record({
+    inputs: [x, weight],
+    outputs: [loss],
+    keeps: [dx, dweight],
+    backward: ([dloss], gradients) => {
+      for (const [of, gradient] of [
+        [x, dx],
+        [weight, dweight],
+      ] as const) {
+        if (gradient === undefined) continue;
+        if (!gradients.isOne(dloss!)) {
+          const row = gradient.view([1, gradient.size]);
+          run("scale_rows", row, dloss, undefined, row);
+        }
+        gradients.handOver(of, gradient);
+      }
+    },
+  });
+  dx?.dispose();
+  dweight?.dispose();
+  return loss;
 }

@@ -3,10 +3,10 @@ import { refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { ForwardOptions, Model } from "../models/model.ts";
-import { scale, weightedSum } from "../ops/add.ts";
-import { tokenLogProb } from "../ops/linear_cross_entropy.ts";
+import { weightedSum } from "../ops/add.ts";
+import { linearCrossEntropy, tokenLogProb } from "../ops/linear_cross_entropy.ts";
 import { type LoadBalancing, loadBalancingLoss, routerZLoss } from "../ops/router_loss.ts";
-import { segmentSum, sum } from "../ops/segment_sum.ts";
+import { segmentSum } from "../ops/segment_sum.ts";
 import { type TokenBatch, targetCount } from "../text/token_batch.ts";
 
 export interface LanguageModelLossOptions extends ForwardOptions {
@@ -69,8 +69,9 @@ export function lossParts(
     );
   }
   const { head } = model.parts;
-  const logProb = model.device.at("lm_head", () => tokenLogProb(hidden, head.weight, input.targets));
-  const crossEntropy = scale(sum(logProb), -1 / targets);
+  const crossEntropy = model.device.at("lm_head", () =>
+    linearCrossEntropy(hidden, head.weight, input.targets, { scale: 1 / targets }),
+  );
   const share = own / targets;
   const aux = auxLossCoef === 0 ? undefined : loadBalancingLoss(routings, auxLoss);
   const z = zLossCoef === 0 ? undefined : routerZLoss(routings);

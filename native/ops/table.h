@@ -52,6 +52,7 @@
   X(grouped_matmul_weight_grad)   \
   X(linear_cross_entropy)         \
   X(linear_cross_entropy_grad)    \
+  X(linear_cross_entropy_loss)    \
   X(lion)                         \
   X(load_balancing_loss)          \
   X(load_balancing_loss_grad)     \
