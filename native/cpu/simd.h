@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "core/dtype.h"
 
 #ifndef MW_ISA
@@ -36,9 +40,13 @@ MW_INLINE vf load(const float* p) {
 }
 
 MW_INLINE vf load(const bf16* p) {
+#if defined(__aarch64__)
+  return vf(vshll_n_u16(vld1_u16(&p->bits), 16));
+#else
   vh half;
   std::memcpy(&half, p, sizeof half);
   return vf(__builtin_convertvector(half, vu) << 16);
+#endif
 }
 
 MW_INLINE void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
