@@ -102,7 +102,7 @@ class Multiply {
     const bool last = step + 1 == steps_;
     if (last && cols % kLanes == 0) {
       const Into place = place_of(finish_, tile_.row + i, tile_.col + j);
-      if (place.at) into = {place.at, place.stride, place.alpha, place.add, carry};
+      if (place.at) into = {place.at, place.stride, place.alpha, place.add, carry, place.past_caches};
     }
     if (last && into.at == sums) look_ahead(finish_, tile_.row + i, tile_.col + j, rows, cols);
     multiply(a, a_stride, b, b_stride, ks, into, soon);
@@ -314,10 +314,13 @@ struct Store {
   float alpha = 1;
   bool accumulate = false;
   const float* bias = nullptr;
+  bool past_caches = false;  // C is much larger than the caches; `after_streams` ends a task
 
   Into place(int64_t i, int64_t j) const {
     if (dtype != DType::f32 || bias) return {};
-    return {static_cast<float*>(memory) + i * stride + j, stride, alpha, accumulate};
+    float* const at = static_cast<float*>(memory) + i * stride + j;
+    const bool aligned = (uintptr_t(at) | uintptr_t(stride * sizeof(float))) % (kLanes * sizeof(float)) == 0;
+    return {at, stride, alpha, accumulate, nullptr, past_caches && aligned && !accumulate};
   }
 
   void ahead(int64_t i, int64_t j, int64_t rows, int64_t cols) const {

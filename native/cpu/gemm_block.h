@@ -52,6 +52,7 @@ struct Into {
   float alpha = 1;
   bool add = false;
   const float* carry = nullptr;
+  bool past_caches = false;
 };
 
 // Lane i everywhere. GCC 12 for aarch64 sends splat(x[i]) through other registers.
@@ -121,7 +122,7 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
     for (int at = 0; at < V * kLanes; at += 16) {
-      __builtin_prefetch(into.at + r * into.stride + at, 1, 3);
+      if (!into.past_caches) __builtin_prefetch(into.at + r * into.stride + at, 1, 3);
       if (into.carry) prefetch(into.carry + r * kPanel + at);
     }
   }
@@ -160,7 +161,11 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
       if (into.carry) c[r][v] += load(into.carry + r * kPanel + v * kLanes);
       c[r][v] *= into.alpha;
       float* const s = into.at + r * into.stride + v * kLanes;
-      store(s, into.add ? load(s) + c[r][v] : c[r][v]);
+      if (into.past_caches) {
+        stream(s, c[r][v]);
+      } else {
+        store(s, into.add ? load(s) + c[r][v] : c[r][v]);
+      }
     }
   }
 }

@@ -103,12 +103,18 @@ void pack_k_contiguous(const Operand& x, int64_t outer, int64_t count, int64_t k
   }
 }
 
+constexpr int64_t kRowsAhead = 4;
+
 // Neighbouring panels from rows that run along the outer index, one row at a time. W is a whole number of vectors, or one
 // vector reaches over the places of the next k, which are written later.
 template <int W, class T>
 void pack_outer_contiguous(const Operand& x, int64_t outer, int64_t count, int64_t k0, int64_t ks, float* panel) {
   for (int64_t k = 0; k < ks; k++) {
     const T* row = x.row<T>(k0 + k) + outer;
+    if (k + kRowsAhead < ks) {
+      const T* const ahead = x.row<T>(k0 + k + kRowsAhead) + outer;
+      for (int64_t at = 0; at < count; at += 64 / int64_t(sizeof(T))) prefetch(ahead + at);
+    }
     int64_t done = 0;
     for (float* out = panel + k * W; done < count; done += W, out += W * ks) {
       constexpr int kWhole = (W + kLanes - 1) / kLanes * kLanes;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -39,40 +40,115 @@ MW_INLINE vf load(const float* p) {
   return v;
 }
 
-MW_INLINE vf load(const bf16* p) {
+// bf16 is the upper half of a float: `spread` widens it, `upper_half` takes it out. A shuffle (with zeros) is one instruction
+// where GCC 12 makes two of a conversion and a shift; NEON has instructions for both ways.
 #if defined(__aarch64__)
-  return vf(vshll_n_u16(vld1_u16(&p->bits), 16));
+MW_INLINE vf spread(vh half) { return vf(vshll_n_u16(uint16x4_t(half), 16)); }
+MW_INLINE vh upper_half(vu bits) { return vh(vshrn_n_u32(uint32x4_t(bits), 16)); }
 #else
+template <int... I>
+MW_INLINE vf spread(vh half, std::integer_sequence<int, I...>) {
+  return vf(__builtin_shufflevector(vh{}, half, (I % 2 ? kLanes + I / 2 : 0)...));
+}
+
+template <int... I>
+MW_INLINE vh upper_half(vu bits, std::integer_sequence<int, I...>) {
+  typedef uint16_t halves __attribute__((vector_size(4 * MW_LANES)));
+  return __builtin_shufflevector(halves(bits), halves(bits), (2 * I + 1)...);
+}
+
+MW_INLINE vf spread(vh half) { return spread(half, std::make_integer_sequence<int, 2 * kLanes>{}); }
+MW_INLINE vh upper_half(vu bits) { return upper_half(bits, std::make_integer_sequence<int, kLanes>{}); }
+#endif
+
+MW_INLINE vf load(const bf16* p) {
   vh half;
   std::memcpy(&half, p, sizeof half);
-  return vf(__builtin_convertvector(half, vu) << 16);
-#endif
+  return spread(half);
 }
 
 MW_INLINE void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
 MW_INLINE void store(bf16* p, vf v) {
   const vu bits = vu(v);
-  const vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const vu quiet = (bits >> 16) | 0x40u;
-  const vu nan = vu(v != v);
-  const vh half = __builtin_convertvector((rounded & ~nan) | (quiet & nan), vh);
+  const vu rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const vh half = upper_half(v != v ? bits | 0x400000u : rounded);
   std::memcpy(p, &half, sizeof half);
 }
 
+// Past the caches, for what is much larger than they are; `p` is aligned to the vector. `after_streams` before anyone else
+// reads it.
+MW_INLINE void stream(float* p, vf v) {
+#if defined(__AVX512F__)
+  __builtin_ia32_movntps512(p, v);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(p, v);
+#elif defined(__SSE2__)
+  __builtin_ia32_movntps(p, v);
+#else
+  store(p, v);
+#endif
+}
+
+MW_INLINE void after_streams() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+template <class T, int N>
+struct Several {
+  typedef T type __attribute__((vector_size(sizeof(T) * N)));
+};
+
+template <class T, int N, int... I>
+MW_INLINE typename Several<T, N>::type join(typename Several<T, N / 2>::type low, typename Several<T, N / 2>::type high,
+                                            std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(low, high, I...);
+}
+
+// The first `count` of N elements, then zeros: halves put together in registers, because memory that was written in parts
+// is slow to read as a whole.
+template <class T, int N>
+MW_INLINE typename Several<T, N>::type first_of(const T* p, int64_t count) {
+  if constexpr (N == 4) {
+    typename Several<T, N>::type v = {};
+    if (count > 0) v[0] = p[0];
+    if (count > 1) v[1] = p[1];
+    if (count > 2) v[2] = p[2];
+    if (count > 3) v[3] = p[3];
+    return v;
+  } else {
+    typename Several<T, N / 2>::type low = {}, high = {};
+    if (count < N / 2) {
+      low = first_of<T, N / 2>(p, count);
+    } else {
+      std::memcpy(&low, p, sizeof low);
+      if (count > N / 2) high = first_of<T, N / 2>(p + N / 2, count - N / 2);
+    }
+    return join<T, N>(low, high, std::make_integer_sequence<int, N>{});
+  }
+}
+
 // The first `count` lanes; the others read as 0 and are not written. For the tail of a row.
-template <class T>
-MW_INLINE vf load(const T* p, int64_t count) {
-  T padded[kLanes] = {};
-  for (int64_t i = 0; i < count; i++) padded[i] = p[i];
-  return load(padded);
+MW_INLINE vf load(const float* p, int64_t count) { return first_of<float, kLanes>(p, count); }
+
+MW_INLINE vf load(const bf16* p, int64_t count) {
+  return spread(vh(first_of<uint16_t, kLanes>(&p->bits, count)));
 }
 
 template <class T>
 MW_INLINE void store(T* p, vf v, int64_t count) {
   T padded[kLanes];
   store(padded, v);
-  for (int64_t i = 0; i < count; i++) p[i] = padded[i];
+  const T* from = padded;
+#pragma GCC unroll 4
+  for (int size = kLanes / 2; size > 0; size /= 2) {
+    if (!(count & size)) continue;
+    std::memcpy(p, from, size_t(size) * sizeof(T));
+    p += size;
+    from += size;
+  }
 }
 
 MW_INLINE vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
@@ -80,22 +156,41 @@ MW_INLINE vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
 MW_INLINE vf max(vf a, vf b) { return a > b ? a : b; }
 MW_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
 
-// Sum of the lanes in a fixed tree: halves first.
-MW_INLINE float sum(vf v) {
-  float lane[kLanes];
-  std::memcpy(lane, &v, sizeof v);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; i++) lane[i] += lane[i + width];
-  }
-  return lane[0];
+template <int... I>
+MW_INLINE vi lane_numbers(std::integer_sequence<int, I...>) {
+  return vi{I...};
 }
 
+// v with all lanes from `count` on replaced.
+MW_INLINE vf keep(vf v, int64_t count, float rest) {
+  return select(lane_numbers(std::make_integer_sequence<int, kLanes>{}) < int32_t(count), v, splat(rest));
+}
+
+template <int S, int... I>
+MW_INLINE vf rotate(vf v, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(v, v, ((I + S) % kLanes)...);
+}
+
+// Sum of the lanes in a fixed tree: halves first.
+template <int S = kLanes / 2>
+MW_INLINE float sum(vf v) {
+  if constexpr (S > 0) return sum<S / 2>(v + rotate<S>(v, std::make_integer_sequence<int, kLanes>{}));
+  return v[0];
+}
+
+template <int S = kLanes / 2>
 MW_INLINE float max_lane(vf v) {
-  float lane[kLanes];
-  std::memcpy(lane, &v, sizeof v);
-  float best = lane[0];
-  for (int i = 1; i < kLanes; i++) best = lane[i] > best ? lane[i] : best;
-  return best;
+  if constexpr (S > 0) return max_lane<S / 2>(max(v, rotate<S>(v, std::make_integer_sequence<int, kLanes>{})));
+  return v[0];
+}
+
+// A constant that the compiler does not recognize: of max and min with one it recognizes, GCC 12 makes two instructions each.
+MW_INLINE vf opaque(float x) {
+  vf v = splat(x);
+#ifdef __x86_64__
+  __asm__("" : "+v"(v));
+#endif
+  return v;
 }
 
 constexpr float kRound = 12582912.0f;  // 1.5·2^23: a float plus this has its nearest integer in the low bits
@@ -104,7 +199,7 @@ constexpr float kRoundBiased = kRound + 127;
 // e^x to about 2 units in the last place: x = n·ln2 + r with |r| <= ln2/2, a degree-6 polynomial for e^r, times 2^n, whose
 // exponent field is the low byte of the biased sum. 0 below -87.7 and infinity above 88.4; NaN stays NaN.
 MW_INLINE vf exp(vf x) {
-  const vf clamped = min(splat(88.5f), max(splat(-88.0f), x));
+  const vf clamped = min(opaque(88.5f), max(opaque(-88.0f), x));
   const vf biased = clamped * 1.44269504f + kRoundBiased;
   const vf n = biased - kRoundBiased;
   const vf r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln2 in two parts
@@ -120,7 +215,7 @@ MW_INLINE vf exp(vf x) {
 
 // 2^x for x <= 127, to about 2 units in the last place; exactly 0 below -126.5. NaN stays NaN.
 MW_INLINE vf exp2(vf x) {
-  const vf clamped = max(splat(-127.0f), x);
+  const vf clamped = max(opaque(-127.0f), x);
   const vf biased = clamped + kRoundBiased;
   const vf r = clamped - (biased - kRoundBiased);
   vf p = splat(1.3264727e-3f);

@@ -10,11 +10,7 @@ namespace mixwright::cpu::MW_ISA {
 
 namespace {
 constexpr int64_t kGrain = 16384;
-#if defined(__aarch64__)
-constexpr int kChains = 16;  // four units of latency 4
-#else
 constexpr int kChains = 10;  // two units of latency 4 need 8; more than 12 would not stay in registers
-#endif
 
 void copy_range(const float* a, float* c, int64_t n) {
   sweep(n, [&](int64_t i, auto... lanes) { store(c + i, load(a + i, lanes...), lanes...); });
@@ -41,11 +37,11 @@ float read_range(const float* a, int64_t n) {
 void fma_peak(Exec& exec, Out y, int64_t flops) {
   const int64_t rounds = flops / (2 * kLanes * kChains);
   exec.parallel(y.size(), [&](int64_t task, Worker&) {
-    const vf factor = splat(1e-30f * float(flops));  // changes nothing, but the compiler can't know
+    const vf factor = splat(0.999f), term = splat(0.001f);
     vf chain[kChains];
-    for (int i = 0; i < kChains; i++) chain[i] = splat(float(i + 1));
+    for (int i = 0; i < kChains; i++) chain[i] = splat(float(i + 2));  // 1 is a fixed point, and the compiler sees it
     for (int64_t round = 0; round < rounds; round++) {
-      for (int i = 0; i < kChains; i++) chain[i] += chain[i] * factor;
+      for (int i = 0; i < kChains; i++) chain[i] = chain[i] * factor + term;
     }
     vf total = {};
     for (int i = 0; i < kChains; i++) total += chain[i];

@@ -20,19 +20,34 @@ void check_positions(const int32_t* positions, int64_t N, int64_t rows) {
   }
 }
 
-// out (+)= Σ_k weights[k] · y[positions[k]]
+// out (+)= Σ_k weights[k] · y[positions[k]], V vectors at a time
+template <int V, class Y, class O>
+MW_INLINE void combine_part(const Y* y, const float* weights, const int32_t* positions, O* out, int64_t K, int64_t D,
+                            bool accumulate) {
+  vf total[V] = {};
+  for (int64_t k = 0; k < K; k++) {
+    const Y* row = y + positions[k] * D;
+    const float weight = weights ? weights[k] : 1.0f;
+    for (int v = 0; v < V; v++) total[v] += weight * load(row + v * kLanes);
+  }
+  for (int v = 0; v < V; v++) {
+    if (accumulate) total[v] += load(out + v * kLanes);
+    store(out + v * kLanes, total[v]);
+  }
+}
+
 template <class Y, class O>
 void combine_token(const Y* y, const float* weights, const int32_t* positions, O* out, int64_t K, int64_t D,
                    bool accumulate) {
-  sweep(D, [&](int64_t i, auto... lanes) {
-    vf total = {};
-    for (int64_t k = 0; k < K; k++) {
-      const vf v = load(y + positions[k] * D + i, lanes...);
-      total += weights ? weights[k] * v : v;
-    }
-    if (accumulate) total += load(out + i, lanes...);
-    store(out + i, total, lanes...);
-  });
+  constexpr int V = 4;
+  int64_t i = 0;
+  for (; i + V * kLanes <= D; i += V * kLanes) combine_part<V>(y + i, weights, positions, out + i, K, D, accumulate);
+  for (; i + kLanes <= D; i += kLanes) combine_part<1>(y + i, weights, positions, out + i, K, D, accumulate);
+  if (i == D) return;
+  vf total = {};
+  for (int64_t k = 0; k < K; k++) total += (weights ? weights[k] : 1.0f) * load(y + positions[k] * D + i, D - i);
+  if (accumulate) total += load(out + i, D - i);
+  store(out + i, total, D - i);
 }
 
 template <class O, class Y>

@@ -27,7 +27,17 @@ void copy_row(const X* x, Y* y, int64_t n) {
   sweep(n, [&](int64_t i, auto... lanes) { store(y + i, load(x + i, lanes...), lanes...); });
 }
 
-void copy_row(const int32_t* x, int32_t* y, int64_t n) { std::memcpy(y, x, size_t(n) * sizeof(int32_t)); }
+template <class T>
+void copy_row(const T* x, T* y, int64_t n) {
+  constexpr int64_t kStep = sizeof(vf) / sizeof(T);
+  int64_t i = 0;
+  for (; i + kStep <= n; i += kStep) {
+    vf v;
+    std::memcpy(&v, x + i, sizeof v);
+    std::memcpy(y + i, &v, sizeof v);
+  }
+  std::memcpy(y + i, x + i, size_t(n - i) * sizeof(T));
+}
 
 // Calls body with the element types of x and y: two float types, or i32 twice.
 template <class Body>

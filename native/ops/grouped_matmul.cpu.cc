@@ -1,4 +1,4 @@
-// R·N·K multiply-adds on the matrix core (cpu/gemm.h); a weight is read once for each 256 rows of its expert, experts
+// R·N·K multiply-adds on the matrix core (cpu/gemm.h); a weight is read once for each 192 or 384 rows of its expert, experts
 // without rows not at all. The tiles of all experts are shared out together; a task owns one tile of y, or of one dW_e.
 #include "ops/grouped_matmul.h"
 
@@ -10,6 +10,8 @@
 namespace mixwright::cpu::MW_ISA {
 
 namespace {
+constexpr int64_t kPastCaches = 16 << 20;  // bytes of a gradient that nobody will find in a cache
+
 struct Rows {
   int64_t expert, begin, count;
 };
@@ -44,9 +46,15 @@ const int32_t* checked_rows(const In& rows, const In& x, int64_t R) {
   return row;
 }
 
-// Columns of a tile: 256, or fewer (not under 64) where that would leave less than 16 tiles.
+// The most rows and columns of a tile, which packs both its sides: packed A and sums take two thirds of L2.
+struct Most {
+  int64_t rows, cols;
+};
+Most tile() { return l2_bytes() < (1 << 20) ? Most{192, 256} : Most{384, 512}; }
+
+// Columns of a tile: not under 64 where larger ones would leave less than 16 tiles.
 int64_t tile_cols(int64_t cols, int64_t row_tiles) {
-  int64_t size = even_piece(cols, 256, kPanel);
+  int64_t size = even_piece(cols, tile().cols, kPanel);
   while (row_tiles * pieces(cols, size) < 16 && size > 64) size = even_piece(size, size - 1, kPanel);
   return size;
 }
@@ -61,7 +69,7 @@ void grouped_matmul(Exec& exec, In x, In weight, In offsets, In rows, Out y, boo
   const Operand left{x.memory, x.dtype, K, true, checked_rows(rows, x, R)};
   std::vector<Rows> tiles;
   for (int64_t e = 0; e < E; e++) {
-    const int64_t count = offset[e + 1] - offset[e], size = even_piece(count, 256, kBlockRows);
+    const int64_t count = offset[e + 1] - offset[e], size = even_piece(count, tile().rows, kBlockRows);
     for (int64_t i = 0; i < count; i += size) tiles.push_back({e, offset[e] + i, std::min(size, count - i)});
   }
   const int64_t cols = tile_cols(out_cols, int64_t(tiles.size())), col_tiles = pieces(out_cols, cols);
@@ -82,7 +90,7 @@ void grouped_matmul_weight_grad(Exec& exec, In dy, In x, In offsets, In rows, Ou
   require(dy.cols() == N && x.cols() == K, "operands do not fit each other");
   const int32_t* const offset = checked_offsets(offsets, E, R);
   const Operand left{dy.memory, dy.dtype, N, false}, right{x.memory, x.dtype, K, false, checked_rows(rows, x, R)};
-  const int64_t tile_rows = even_piece(N, 192, kBlockRows), row_tiles = pieces(N, tile_rows);
+  const int64_t tile_rows = even_piece(N, tile().rows, kBlockRows), row_tiles = pieces(N, tile_rows);
   const int64_t cols = tile_cols(K, E * row_tiles), col_tiles = pieces(K, cols);
   exec.parallel(E * row_tiles * col_tiles, [&](int64_t task, Worker& worker) {
     const int64_t e = task / (row_tiles * col_tiles), count = offset[e + 1] - offset[e];
@@ -91,7 +99,9 @@ void grouped_matmul_weight_grad(Exec& exec, In dy, In x, In offsets, In rows, Ou
     const Tile tile{i, std::min(tile_rows, N - i), j, std::min(cols, K - j)};
     gemm_tile(left.from(offset[e]), right.from(offset[e]), Packed{}, tile, count,
               worker.scratch<float>(tile_scratch(tile.rows, tile.cols)),
-              Store{dweight.data<char>() + e * N * K * bytes_of(dweight.dtype), dweight.dtype, K, alpha, accumulate});
+              Store{dweight.data<char>() + e * N * K * bytes_of(dweight.dtype), dweight.dtype, K, alpha, accumulate, nullptr,
+                    dweight.bytes() > kPastCaches});
+    after_streams();
   });
 }
 

@@ -3,10 +3,9 @@
 //   dlow = scale · dv·b                     [T, r] f32
 //   db (+)= scale · dvᵀ·low                 [N, r] f32
 //   dmagnitude (+)= Σ_t dy ⊙ v / norm       [N] f32; the norm carries no gradient (Liu et al. 2024, §4.3)
-// v, which magnitude/norm scales, is not stored: it is read off y where that factor is at least 1/64, and computed again
-// where it isn't. Absent: magnitude and norm (factor 1), bias, any output that isn't wanted; y, x and weight without
-// dmagnitude. Rows are added in blocks of
-// fixed size, in order.
+// v, which magnitude/norm scales, is not stored: it is read off y, or computed again where that factor is 0 or too small.
+// Absent: magnitude and norm (factor 1), bias, any output that isn't wanted; y, x and weight without dmagnitude. Rows are
+// added in blocks of fixed size, in order.
 #pragma once
 #include "core/op.h"
 

@@ -17,21 +17,36 @@ struct LowRank {
   int64_t r, step;
 };
 
-// Calls body(row, col, count, sums, part) for pieces of rows with up to kSide columns: `part` points at as many elements of
-// left·right, `sums` at those of the base product.
-template <class Body>
-void with_low_rank(const LowRank& of, int64_t i, int64_t j, int64_t rows, int64_t cols, const float* sums, int64_t ld,
-                   const Body& body) {
-  float part[kNarrowRows * kSide];
-  for (int64_t r = 0; r < rows; r += kNarrowRows) {
-    const int64_t height = std::min<int64_t>(kNarrowRows, rows - r);
-    for (int64_t c = 0; c < cols; c += kSide) {
-      const int64_t count = std::min(kSide, cols - c);
-      const Panel right{of.right + j + c, of.step, whole_vectors(count)};
-      narrow_product(of.left + (i + r) * of.r, height, of.r, 1, right, of.r, part, kSide, false);
-      for (int64_t k = 0; k < height; k++) body(i + r + k, j + c, count, sums + (r + k) * ld + c, part + k * kSide);
+// Adds a low-rank product to what the matrix core finishes: body(row, col, count, sums, part) gets pieces of rows of up to
+// kSide columns, `part` pointing at as many elements of left·right, `sums` at those of the base product.
+template <class E, class Body>
+struct Finish {
+  const LowRank& of;
+  E* memory;
+  int64_t stride;
+  Body body;
+
+  void ahead(int64_t i, int64_t j, int64_t rows, int64_t cols) const {
+    for (int64_t r = 0; r < rows; r++) ask<true>(memory + (i + r) * stride + j, cols);
+  }
+
+  void operator()(int64_t i, int64_t j, int64_t rows, int64_t cols, const float* sums, int64_t ld) const {
+    float part[kNarrowRows * kSide];
+    for (int64_t r = 0; r < rows; r += kNarrowRows) {
+      const int64_t height = std::min<int64_t>(kNarrowRows, rows - r);
+      for (int64_t c = 0; c < cols; c += kSide) {
+        const int64_t count = std::min(kSide, cols - c);
+        const Panel right{of.right + j + c, of.step, whole_vectors(count)};
+        narrow_product(of.left + (i + r) * of.r, height, of.r, 1, right, of.r, part, kSide, false);
+        for (int64_t k = 0; k < height; k++) body(i + r + k, j + c, count, sums + (r + k) * ld + c, part + k * kSide);
+      }
     }
   }
+};
+
+template <class E, class Body>
+Finish<E, Body> adding(const LowRank& of, E* memory, int64_t stride, Body body) {
+  return {of, memory, stride, body};
 }
 
 MW_INLINE vf divide(vf x, vf norm) { return select(norm == vf{}, vf{}, x / norm); }
@@ -72,19 +87,16 @@ void low_rank_linear(Exec& exec, In x, In weight, In low, In b, In magnitude, In
   const Operand left{x.memory, x.dtype, K, true}, weights{weight.memory, weight.dtype, K, true};
   with_float_type(y.dtype, [&](auto type) {
     using E = decltype(type);
-    gemm(exec, left, weights, T, N, K, [&](int64_t i, int64_t j, int64_t rows, int64_t cols, const float* sums, int64_t ld) {
-      with_low_rank(added, i, j, rows, cols, sums, ld,
-                    [&](int64_t row, int64_t col, int64_t count, const float* base, const float* part) {
-                      E* const to = y.data<E>() + row * N + col;
-                      ask<true>(to + kNarrowRows * N, count);  // most often the block below is next
-                      sweep(count, [&](int64_t n, auto... lanes) {
-                        vf value = load(base + n, lanes...) + scale * load(part + n, lanes...);
-                        if (factor) value *= load(factor + col + n, lanes...);
-                        if (wide_bias) value += load(wide_bias + col + n, lanes...);
-                        store(to + n, value, lanes...);
-                      });
-                    });
-    });
+    const auto write = [&](int64_t row, int64_t col, int64_t count, const float* base, const float* part) {
+      E* const to = y.data<E>() + row * N + col;
+      sweep(count, [&](int64_t n, auto... lanes) {
+        vf value = load(base + n, lanes...) + scale * load(part + n, lanes...);
+        if (factor) value *= load(factor + col + n, lanes...);
+        if (wide_bias) value += load(wide_bias + col + n, lanes...);
+        store(to + n, value, lanes...);
+      });
+    };
+    gemm(exec, left, weights, T, N, K, adding(added, y.data<E>(), N, write));
   });
 }
 
@@ -103,18 +115,15 @@ void low_rank_linear_dx(Exec& exec, In dv, In weight, In dlow, In a, Out dx, boo
   const Operand left{dv.memory, dv.dtype, N, true}, weights{weight.memory, weight.dtype, K, false};
   with_float_type(dx.dtype, [&](auto type) {
     using E = decltype(type);
-    gemm(exec, left, weights, T, K, N, [&](int64_t i, int64_t j, int64_t rows, int64_t cols, const float* sums, int64_t ld) {
-      with_low_rank(added, i, j, rows, cols, sums, ld,
-                    [&](int64_t row, int64_t col, int64_t count, const float* base, float* part) {
-                      E* const to = dx.data<E>() + row * K + col;
-                      ask<true>(to + kNarrowRows * K, count);
-                      if (p > 0) drop.apply(row * K + col, part, part, count);
-                      sweep(count, [&](int64_t n, auto... lanes) {
-                        const vf value = load(base + n, lanes...) + load(part + n, lanes...);
-                        store(to + n, accumulate ? value + load(to + n, lanes...) : value, lanes...);
-                      });
-                    });
-    });
+    const auto write = [&](int64_t row, int64_t col, int64_t count, const float* base, float* part) {
+      E* const to = dx.data<E>() + row * K + col;
+      if (p > 0) drop.apply(row * K + col, part, part, count);
+      sweep(count, [&](int64_t n, auto... lanes) {
+        const vf value = load(base + n, lanes...) + load(part + n, lanes...);
+        store(to + n, accumulate ? value + load(to + n, lanes...) : value, lanes...);
+      });
+    };
+    gemm(exec, left, weights, T, K, N, adding(added, dx.data<E>(), K, write));
   });
 }
 

@@ -2,8 +2,11 @@
 // Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes.
 #include "ops/router.h"
 
+#include <algorithm>
+
 #include "core/checks.h"
 #include "cpu/exec.h"
+#include "cpu/gemm_pack.h"
 #include "cpu/simd.h"
 #include "cpu/softmax.h"
 
@@ -12,17 +15,35 @@ namespace mixwright::cpu::MW_ISA {
 namespace {
 constexpr int64_t kRows = 32;
 
-// The K largest of a row by insertion: most candidates fail the first comparison.
-void choose(const float* logits, int32_t* chosen, int64_t E, int64_t K) {
+// The K largest of each of up to kLanes rows, by insertion, a row to each lane. `memory` holds choose_floats(E, K).
+void choose(const float* logits, int64_t rows, int64_t E, int64_t K, float* memory, int32_t* chosen) {
+  float *const columns = memory, *const values = columns + pieces(E, kLanes) * kLanes * kLanes;  // values: [K][kLanes]
+  float* const numbers = values + K * kLanes;                                                    // experts, as i32
+  for (int64_t e = 0; e < E; e += kLanes) {
+    vf v[kLanes] = {};
+    for (int64_t r = 0; r < rows; r++) v[r] = E - e < kLanes ? load(logits + r * E + e, E - e) : load(logits + r * E + e);
+    transpose(v);
+    for (int64_t r = 0; r < kLanes; r++) store(columns + (e + r) * kLanes, v[r]);
+  }
   for (int64_t e = 0; e < E; e++) {
-    int64_t at = e < K ? e : K;
-    while (at > 0 && logits[e] > logits[chosen[at - 1]]) {
-      if (at < K) chosen[at] = chosen[at - 1];
-      at--;
+    const vf x = load(columns + e * kLanes), number = vf(vi{} + int32_t(e));
+    int64_t k = e < K ? e : K - 1;
+    vi below = e < K ? vi{} - 1 : x > load(values + k * kLanes);  // where k's place goes to x or to what lies above it
+    for (; k >= 0; k--) {
+      float *const value = values + k * kLanes, *const which = numbers + k * kLanes;
+      const vf above = k > 0 ? load(value - kLanes) : x;
+      const vi pass = k > 0 ? (x > above) & below : vi{};
+      store(value, select(below, select(pass, above, x), load(value)));
+      store(which, select(below, select(pass, k > 0 ? load(which - kLanes) : number, number), load(which)));
+      below = pass;
     }
-    if (at < K) chosen[at] = int32_t(e);
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t k = 0; k < K; k++) std::memcpy(chosen + r * K + k, numbers + k * kLanes + r, sizeof *chosen);
   }
 }
+
+int64_t choose_floats(int64_t E, int64_t K) { return (pieces(E, kLanes) * kLanes + 2 * K) * kLanes; }
 
 float sum_chosen(const float* probs, const int32_t* chosen, int64_t K) {
   float total = 0;
@@ -34,14 +55,19 @@ float sum_chosen(const float* probs, const int32_t* chosen, int64_t K) {
 void router(Exec& exec, In logits, Out probs, Out experts, Out weights, bool renormalize) {
   const int64_t E = logits.cols(), T = logits.rows(), K = experts.cols();
   require(K >= 1 && K <= E, "chooses at least 1 expert and at most all");
-  exec.parallel_range(T, kRows, [&](int64_t begin, int64_t end) {
+  exec.parallel(pieces(T, kRows), [&](int64_t task, Worker& worker) {
+    const int64_t begin = task * kRows, end = std::min(T, begin + kRows);
+    float* const memory = worker.scratch<float>(choose_floats(E, K));
+    for (int64_t t = begin; t < end; t += kLanes) {
+      const int64_t rows = std::min<int64_t>(kLanes, end - t);
+      choose(logits.data<float>() + t * E, rows, E, K, memory, experts.data<int32_t>() + t * K);
+    }
     for (int64_t t = begin; t < end; t++) {
       const float* logit = logits.data<float>() + t * E;
       float *prob = probs.data<float>() + t * E, *weight = weights.data<float>() + t * K;
-      int32_t* chosen = experts.data<int32_t>() + t * K;
+      const int32_t* chosen = experts.data<int32_t>() + t * K;
       const float scale = 1.0f / exp_row(logit, prob, E, row_max(logit, E));
       sweep(E, [&](int64_t i, auto... lanes) { store(prob + i, load(prob + i, lanes...) * scale, lanes...); });
-      choose(logit, chosen, E, K);
       const float total = renormalize ? sum_chosen(prob, chosen, K) : 1.0f;
       for (int64_t k = 0; k < K; k++) weight[k] = prob[chosen[k]] / total;
     }
