@@ -14,7 +14,11 @@
 namespace mixwright::cpu::MW_ISA {
 
 constexpr int64_t kWidth = 2 * kLanes;
-constexpr int kRowBlock = kLanes == 16 ? 8 : 6;  // rows × 2 vectors of sums stay in registers
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRowBlock = 8;  // rows × 2 vectors of sums stay in registers
+#else
+constexpr int kRowBlock = 6;
+#endif
 constexpr int64_t kTile = 64;                    // keys that are in work at a time
 constexpr int64_t kNoWindow = int64_t(1) << 30;
 constexpr float kLog2e = 1.44269504088896f, kLn2 = 0.693147180559945f;  // scores are in units of ln 2 inside

@@ -56,9 +56,9 @@ MW_INLINE Into place_of(const Finish&, Rest...) {
 
 MW_INLINE int64_t depth_of(int64_t K) { return even_piece(K, kDepth, 8); }
 
-// Floats of sums of a tile, wherever its left side is.
+// Floats of sums of a tile, whatever the height of its blocks.
 MW_INLINE int64_t sums_of(int64_t rows, int64_t cols) {
-  return pieces(rows, kBlockRows) * pieces(cols, kPanel) * kMostRows * kPanel;
+  return (rows + kMostRows) * pieces(cols, kPanel) * kPanel;
 }
 
 // Floats of B that a narrow tile packs for a step: few columns go deeper, and A's rows are read in longer pieces.

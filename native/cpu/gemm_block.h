@@ -1,5 +1,6 @@
 // The register blocks of the matrix core: R rows × V vectors of sums stay in registers while k runs. Each k takes V vectors
-// of the right side and R scalars of the left one, so 6 × 2 fills the 16 registers of AVX2 and 12 × 2 the 32 of AVX-512.
+// of the right side and R scalars of the left one, so 6 × 2 fills the 16 registers of AVX2 and 12 × 2 the 32 of AVX-512 and
+// NEON. NEON's fmla takes its factor from any lane of a vector, so that four scalars are one load (kByLane).
 // The right side is a panel packed by `pack`, or the rows of B themselves; so is the left one (see Left).
 #pragma once
 #include <array>
@@ -12,10 +13,15 @@ namespace mixwright::cpu::MW_ISA {
 
 #if defined(__x86_64__) && !defined(__AVX512F__)
 constexpr int kBlockRows = 6;
-#elif defined(__aarch64__)
-constexpr int kBlockRows = 10;
 #else
 constexpr int kBlockRows = 12;
+#endif
+#if defined(__aarch64__)
+constexpr bool kByLane = true;
+constexpr int kRowsInPlace = 8;  // there is a vector of each row beside the sums
+#else
+constexpr bool kByLane = false;
+constexpr int kRowsInPlace = kBlockRows;
 #endif
 constexpr int kPanel = 2 * kLanes;  // columns of a register block
 constexpr int kMostRows = 12;       // of a block of one vector, which would wait for its sums with fewer
@@ -49,6 +55,20 @@ struct Into {
   bool past_caches = false;
 };
 
+// Lane i everywhere. GCC 12 for aarch64 sends splat(x[i]) through other registers.
+MW_INLINE vf lane(vf x, int i) {
+#if MW_LANES == 4
+  switch (i) {
+    case 0: return __builtin_shufflevector(x, x, 0, 0, 0, 0);
+    case 1: return __builtin_shufflevector(x, x, 1, 1, 1, 1);
+    case 2: return __builtin_shufflevector(x, x, 2, 2, 2, 2);
+    default: return __builtin_shufflevector(x, x, 3, 3, 3, 3);
+  }
+#else
+  return splat(x[i]);
+#endif
+}
+
 template <int R, int V>
 MW_INLINE void multiply_add(vf (&c)[R][V], const vf (&y)[V], int r, vf x) {
 #pragma GCC unroll 2
@@ -68,9 +88,34 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
   const auto step = [&](int64_t k) __attribute__((always_inline)) {
     vf y[V];
     right(y);
+    if constexpr (kByLane && kLeft == Left::kPacked) {
+      vf x[(R + kLanes - 1) / kLanes];
+#pragma GCC unroll 3
+      for (int r = 0; r < R; r += kLanes) x[r / kLanes] = load(a + k * kBlockRows + r);
 #pragma GCC unroll 12
-    for (int r = 0; r < R; r++) {
-      multiply_add<R, V>(c, y, r, splat(kLeft == Left::kPacked ? widen(a[k * kBlockRows + r]) : widen(a[r * a_stride + k])));
+      for (int r = 0; r < R; r++) multiply_add<R, V>(c, y, r, lane(x[r / kLanes], r % kLanes));
+    } else {
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) {
+        multiply_add<R, V>(c, y, r, splat(kLeft == Left::kPacked ? widen(a[k * kBlockRows + r]) : widen(a[r * a_stride + k])));
+      }
+    }
+  };
+  constexpr int kTogether = kByLane && kLeft == Left::kRows ? kLanes : 1;
+  const auto steps = [&](int64_t k) __attribute__((always_inline)) {  // k and the next ones, kTogether in all
+    if constexpr (kTogether == 1) {
+      step(k);
+    } else {
+      vf x[R];
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) x[r] = load(a + r * a_stride + k);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTogether; i++) {
+        vf y[V];
+        right(y);
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) multiply_add<R, V>(c, y, r, lane(x[r], i));
+      }
     }
   };
 #pragma GCC unroll 12
@@ -82,7 +127,7 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
     }
   }
   int64_t k = 0;
-  if constexpr (kLeft == Left::kRows && std::is_same_v<T, bf16>) {
+  if constexpr (!kByLane && kLeft == Left::kRows && std::is_same_v<T, bf16>) {
     for (; k + 2 <= ks; k += 2) {  // two neighbours in one broadcast
       if (k % 32 == 0) {
         for (int64_t line = 0; line < soon.lines; line++) {
@@ -106,7 +151,7 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
   for (; k + 16 <= ks; k += 16, at += soon.step) {
     for (int64_t line = 0; line < soon.lines; line++) __builtin_prefetch(at + line * soon.stride, 0, 2);
 #pragma GCC unroll 2
-    for (int64_t i = 0; i < 16; i++) step(k + i);
+    for (int64_t i = 0; i < 16; i += kTogether) steps(k + i);
   }
   for (; k < ks; k++) step(k);
 #pragma GCC unroll 12
@@ -135,14 +180,15 @@ constexpr std::array<RegisterBlock<T>, sizeof...(R)> register_blocks(std::intege
 
 // Rows of a block whose left side is read like that, with this many columns.
 MW_INLINE int64_t block_rows(Left left, int64_t cols) {
-  return left == Left::kRows && cols <= kLanes ? kMostRows : kBlockRows;
+  return left == Left::kPacked ? kBlockRows : cols <= kLanes ? kMostRows : kRowsInPlace;
 }
 
 // The block for 1 … block_rows rows and 1 … kPanel columns.
 template <Left kLeft, Right kRight, class T>
 RegisterBlock<T> register_block_for(int64_t rows, int64_t cols) {
   static constexpr auto kOne = register_blocks<kLeft, kRight, 1, T>(std::make_integer_sequence<int, kMostRows>{});
-  static constexpr auto kTwo = register_blocks<kLeft, kRight, 2, T>(std::make_integer_sequence<int, kBlockRows>{});
+  static constexpr int kRows = kLeft == Left::kPacked ? kBlockRows : kRowsInPlace;
+  static constexpr auto kTwo = register_blocks<kLeft, kRight, 2, T>(std::make_integer_sequence<int, kRows>{});
   return cols > kLanes ? kTwo[size_t(rows - 1)] : kOne[size_t(rows - 1)];
 }
 

@@ -8,6 +8,10 @@
 #include <cstring>
 #include <utility>
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "core/dtype.h"
 
 #ifndef MW_ISA
@@ -36,8 +40,12 @@ MW_INLINE vf load(const float* p) {
   return v;
 }
 
-// bf16 is the upper half of a float: a shuffle with zeros widens it, and a shuffle takes it out. (GCC 12 makes twice as many
-// instructions of a conversion and a shift.)
+// bf16 is the upper half of a float: `spread` widens it, `upper_half` takes it out. A shuffle (with zeros) is one instruction
+// where GCC 12 makes two of a conversion and a shift; NEON has instructions for both ways.
+#if defined(__aarch64__)
+MW_INLINE vf spread(vh half) { return vf(vshll_n_u16(uint16x4_t(half), 16)); }
+MW_INLINE vh upper_half(vu bits) { return vh(vshrn_n_u32(uint32x4_t(bits), 16)); }
+#else
 template <int... I>
 MW_INLINE vf spread(vh half, std::integer_sequence<int, I...>) {
   return vf(__builtin_shufflevector(vh{}, half, (I % 2 ? kLanes + I / 2 : 0)...));
@@ -50,6 +58,8 @@ MW_INLINE vh upper_half(vu bits, std::integer_sequence<int, I...>) {
 }
 
 MW_INLINE vf spread(vh half) { return spread(half, std::make_integer_sequence<int, 2 * kLanes>{}); }
+MW_INLINE vh upper_half(vu bits) { return upper_half(bits, std::make_integer_sequence<int, kLanes>{}); }
+#endif
 
 MW_INLINE vf load(const bf16* p) {
   vh half;
@@ -62,7 +72,7 @@ MW_INLINE void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
 MW_INLINE void store(bf16* p, vf v) {
   const vu bits = vu(v);
   const vu rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const vh half = upper_half(v != v ? bits | 0x400000u : rounded, std::make_integer_sequence<int, kLanes>{});
+  const vh half = upper_half(v != v ? bits | 0x400000u : rounded);
   std::memcpy(p, &half, sizeof half);
 }
 
