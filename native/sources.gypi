@@ -14,6 +14,7 @@
       "native/ops/isa.cc"
     ],
     "cpu_sources": [
+      "native/cpu/gemm_block.cpu.cc",
       "native/ops/adamw.cpu.cc",
       "native/ops/add.cpu.cc",
       "native/ops/attention.cpu.cc",
