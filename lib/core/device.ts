@@ -11,7 +11,7 @@ export interface DeviceOptions {
   threads?: number;
   /** Bytes of tensors that may be live at once. Default: the machine's memory. */
   memoryLimitBytes?: number;
-  /** Instruction set of the CPU kernels ("avx2", "baseline"). Default: the best the processor runs. */
+  /** Instruction set of the CPU kernels ("avx512", "avx2", "baseline": SSE2 or NEON). Default: the best the processor runs. */
   isa?: string;
   /** Debug modes; the environment variable MIXWRIGHT_DEBUG (a comma list) adds to them. */
   debug?: readonly DebugMode[];
