@@ -25,7 +25,7 @@ const layer = (id: string, title: string, limits: readonly [gate: number, target
 export const figures: readonly Figure[] = [
   { id: "C1", title: "sgemm", ...bounds(0.95, 1) },
   { id: "C2", title: "grouped GEMM, 1 to 64 rows an expert", ...bounds(1.3, 2), combine: "geomean" },
-  { id: "C3", title: "LoRA shapes", ...bounds(1.2, 2) },
+  { id: "C3", title: "LoRA shapes", ...bounds(1.2, 2), combine: "geomean" },
   ...layer("C4", "fwd", [
     [1.2, 1.6],
     [1.2, 1.6],

@@ -1,4 +1,4 @@
-// R·N·K multiply-adds on the matrix core (cpu/gemm.h); a weight is read once for each 192 or 384 rows of its expert, experts
+// R·N·K multiply-adds on the matrix core (cpu/gemm.h); a weight is read once for each 256 or 512 rows of its expert, experts
 // without rows not at all. The tiles of all experts are shared out together; a task owns one tile of y, or of one dW_e.
 #include "ops/grouped_matmul.h"
 
@@ -46,15 +46,13 @@ const int32_t* checked_rows(const In& rows, const In& x, int64_t R) {
   return row;
 }
 
-// The most rows and columns of a tile, which packs both its sides: packed A and sums take two thirds of L2.
-struct Most {
-  int64_t rows, cols;
-};
-Most tile() { return l2_bytes() < (1 << 20) ? Most{192, 256} : Most{384, 512}; }
+// A tile packs both its sides: the more of the product it covers, the better. Packed rows and sums take two thirds of L2.
+int64_t most_rows() { return l2_bytes() < (1 << 20) ? 256 : 512; }
+int64_t most_sums() { return 256 * most_rows(); }
 
-// Columns of a tile: not under 64 where larger ones would leave less than 16 tiles.
-int64_t tile_cols(int64_t cols, int64_t row_tiles) {
-  int64_t size = even_piece(cols, tile().cols, kPanel);
+// Columns of tiles that have `rows` rows on average: not under 64 where larger ones would leave less than 16 tiles.
+int64_t tile_cols(int64_t cols, int64_t row_tiles, int64_t rows) {
+  int64_t size = even_piece(cols, std::clamp<int64_t>(most_sums() / std::max<int64_t>(rows, 1), 256, 1024), kPanel);
   while (row_tiles * pieces(cols, size) < 16 && size > 64) size = even_piece(size, size - 1, kPanel);
   return size;
 }
@@ -69,12 +67,13 @@ void grouped_matmul(Exec& exec, In x, In weight, In offsets, In rows, Out y, boo
   const Operand left{x.memory, x.dtype, K, true, checked_rows(rows, x, R)};
   std::vector<Rows> tiles;
   for (int64_t e = 0; e < E; e++) {
-    const int64_t count = offset[e + 1] - offset[e], size = even_piece(count, tile().rows, kBlockRows);
+    const int64_t count = offset[e + 1] - offset[e], size = even_piece(count, most_rows(), kBlockRows);
     for (int64_t i = 0; i < count; i += size) tiles.push_back({e, offset[e] + i, std::min(size, count - i)});
   }
-  const int64_t cols = tile_cols(out_cols, int64_t(tiles.size())), col_tiles = pieces(out_cols, cols);
+  const int64_t row_tiles = int64_t(tiles.size());
+  const int64_t cols = tile_cols(out_cols, row_tiles, row_tiles == 0 ? 0 : R / row_tiles), col_tiles = pieces(out_cols, cols);
   const Operand all{weight.memory, weight.dtype, transpose_weight ? K : out_cols, transpose_weight};
-  exec.parallel(int64_t(tiles.size()) * col_tiles, [&](int64_t task, Worker& worker) {
+  exec.parallel(row_tiles * col_tiles, [&](int64_t task, Worker& worker) {
     const Rows& own = tiles[size_t(task / col_tiles)];
     const Operand right = all.from(own.expert * (transpose_weight ? out_cols : K));
     const int64_t col = task % col_tiles * cols;
@@ -90,8 +89,8 @@ void grouped_matmul_weight_grad(Exec& exec, In dy, In x, In offsets, In rows, Ou
   require(dy.cols() == N && x.cols() == K, "operands do not fit each other");
   const int32_t* const offset = checked_offsets(offsets, E, R);
   const Operand left{dy.memory, dy.dtype, N, false}, right{x.memory, x.dtype, K, false, checked_rows(rows, x, R)};
-  const int64_t tile_rows = even_piece(N, tile().rows, kBlockRows), row_tiles = pieces(N, tile_rows);
-  const int64_t cols = tile_cols(K, E * row_tiles), col_tiles = pieces(K, cols);
+  const int64_t tile_rows = even_piece(N, most_rows(), kBlockRows), row_tiles = pieces(N, tile_rows);
+  const int64_t cols = tile_cols(K, E * row_tiles, tile_rows), col_tiles = pieces(K, cols);
   exec.parallel(E * row_tiles * col_tiles, [&](int64_t task, Worker& worker) {
     const int64_t e = task / (row_tiles * col_tiles), count = offset[e + 1] - offset[e];
     if (count == 0 && accumulate) return;
