@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { DeviceError, ShapeError } from "../../lib/core/errors.ts";
 import { Random } from "../../lib/core/random.ts";
+import { run } from "../../lib/core/run.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { scale } from "../../lib/ops/add.ts";
 import { groupedMatmul, spec } from "../../lib/ops/grouped_matmul.ts";
-import { checkOp, normal, type OpCase, opened } from "../support/check_op.ts";
+import { checkOp, normal, type OpCase, opened, relativeError, ways } from "../support/check_op.ts";
 import { sorted } from "../support/routing.ts";
 
 interface Sizes {
@@ -124,4 +125,27 @@ test("groupedMatmul: onto in another size is refused", async () => {
   const onto = dev.full([2, 5]);
   expect(() => groupedMatmul(x!, weight!, { offsets }, { onto })).toThrow(ShapeError);
   disposeAll(x, weight, offsets, onto);
+});
+
+test("grouped_matmul_weight_grad: a gradient larger than the caches", async () => {
+  const rowsOf = [3, 0, 5];
+  const [R, N, K] = [8, 1200, 1184];
+  const random = new Random(3);
+  const [dy, x] = [normal([R, N], random).data, normal([R, K], random).data];
+  const want = new Float64Array(rowsOf.length * N * K);
+  for (let i = 0; i < R; i++) {
+    const e = i < 3 ? 0 : 2;
+    for (let n = 0; n < N; n++) {
+      for (let k = 0; k < K; k++) want[(e * N + n) * K + k]! += dy[i * N + n]! * x[i * K + k]!;
+    }
+  }
+  for (const way of ways) {
+    const dev = await opened(way);
+    const operands = [dev.tensor(Float32Array.from(dy), [R, N]), dev.tensor(Float32Array.from(x), [R, K])];
+    const offsets = dev.tensor(Int32Array.from([0, 3, 3, 8]), [4]);
+    const dweight = dev.full([rowsOf.length, N, K], 7);
+    run("grouped_matmul_weight_grad", ...operands, offsets, undefined, dweight, 1, false);
+    expect(relativeError(await dweight.data(), want), way).toBeLessThan(spec.tolerance.f32);
+    disposeAll(operands, offsets, dweight);
+  }
 });
