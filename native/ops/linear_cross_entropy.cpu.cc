@@ -4,7 +4,7 @@
 // as [V][64] and become e^logit, then dlogits, in place (Hsu et al. 2024 do so for rows of logits). One pass over the vocabulary
 // ends a chunk of rows, with dweight and dx, and takes the logits of the next one into the same place: for 64 rows,
 // weight is read once and dweight read and written once, 3·64·V·D multiply-adds.
-// A task owns a sixteenth of the vocabulary: its dweight, its logits, and a share of dx; shares are added in task order.
+// A task owns a twelfth of the vocabulary: its dweight, its logits, and a share of dx; shares are added in task order.
 #include "ops/linear_cross_entropy.h"
 
 #include <string>
@@ -60,8 +60,27 @@ struct Running {
   }
 };
 
-constexpr int64_t kChunkRows = 64, kBlock = 96, kGroups = 16;
+constexpr int64_t kFewestRows = 64, kMostChunkRows = 96, kChunkFloats = 1 << 21;  // of a chunk of rows
+constexpr int64_t kBlock = 96, kGroups = 12;  // entries of the vocabulary; tasks
 enum Slot { kPanels, kLogits, kShares, kColumns };  // of exec.shared
+
+// Memory to fetch piece by piece, `bytes` of it while a register block takes `ks` steps, or less: too many lines at once would
+// hold up what is loaded.
+class Ahead {
+ public:
+  Ahead(const void* memory, int64_t bytes, int64_t ks)
+      : at_(static_cast<const float*>(memory)), groups_(ks / 16), lines_(std::min<int64_t>(6, pieces(bytes, 64 * std::max<int64_t>(groups_, 1)))) {}
+
+  Soon next() {
+    const Soon soon{at_, lines_};
+    at_ += groups_ * lines_ * 16;
+    return soon;
+  }
+
+ private:
+  const float* at_;
+  int64_t groups_, lines_;
+};
 
 // Logits, e^(logit - largest of the block) and dlogits of a chunk of rows: [V][ld], a column for each row of x.
 class RowChunks {
@@ -69,8 +88,13 @@ class RowChunks {
   RowChunks(Exec& exec, In x, In weight, In targets, Out dx, Out dweight, bool accumulate_dx, bool accumulate_dweight)
       : exec_(exec), x_(x), weight_(weight), targets_(targets), dx_(dx), dweight_(dweight), accumulate_dx_(accumulate_dx),
         accumulate_dweight_(accumulate_dweight), V_(weight.dim[0]), D_(weight.cols()), rows_(rows_with_target(targets, V_)),
-        count_(int64_t(rows_.size())), most_(even_piece(count_, kChunkRows, 16)), ld_(pieces(most_, kLanes) * kLanes),
-        blocks_(pieces(V_, kBlock)), group_blocks_(pieces(blocks_, kGroups)), groups_(pieces(blocks_, group_blocks_)) {}
+        count_(int64_t(rows_.size())) {
+    most_ = even_piece(count_, std::clamp(kChunkFloats / std::max<int64_t>(V_, 1), kFewestRows, kMostChunkRows), 16);
+    ld_ = pieces(most_, kLanes) * kLanes;
+    blocks_ = pieces(V_, kBlock);
+    group_blocks_ = std::max<int64_t>(1, pieces(blocks_, kGroups));
+    groups_ = pieces(blocks_, group_blocks_);
+  }
 
   // dlogits = slope(t) · (onehot - p); found(logprob) is called in the order of the rows.
   template <class Slope, class Found>
@@ -192,25 +216,41 @@ class RowChunks {
   }
 
   void take_gradients(const Rows& rows, int64_t block, Tile tile, int64_t group, bool add, float* scratch) const {
-    const Operand dlogits{logits_, DType::f32, ld_, true}, right{x_.memory, x_.dtype, D_, false, rows.row};
     float* const slopes = logits_ + tile.row * ld_;
     for (int64_t v = 0; v < tile.rows; v++) {
       float* const row = slopes + v * ld_;
-      for (int64_t i = 0; i < rows.count; i += kLanes) store(row + i, load(row + i) * load(largest_ + block * ld_ + i));
+      for (int64_t i = 0; i < rows.count; i += kLanes) {
+        __builtin_prefetch(row + kBlock * ld_ + i, 1, 2);
+        store(row + i, load(row + i) * load(largest_ + block * ld_ + i));
+      }
     }
     for (int64_t i = 0; i < rows.count; i++) {
       const int64_t v = target_of(rows, i) - tile.row;
       if (v >= 0 && v < tile.rows) slopes[v * ld_ + i] += slope_[i];
     }
-    if (dweight_) {
-      const Packed packed{across_, 0, pieces(D_, kPanel) * kPanel};
-      gemm_tile(dlogits, right, packed, Tile{tile.row, tile.rows, 0, D_}, rows.count, scratch,
-                Store{dweight_.memory, DType::f32, D_, 1, accumulate_dweight_ || !rows.first});
-    }
+    if (dweight_) add_weight_gradient(rows, tile, scratch);
     if (dx_) {
-      const Operand left{slopes, DType::f32, ld_, false};
-      gemm_tile(left, Operand{weight_.memory, weight_.dtype, D_, false}.from(tile.row), Packed{}, Tile{0, rows.count, 0, D_},
-                tile.rows, scratch, Store{shares_ + group * most_ * D_, DType::f32, D_, 1, add});
+      const Operand left{slopes, DType::f32, ld_, false}, right{weight_.memory, weight_.dtype, D_, false};
+      gemm_tile(left, right.from(tile.row), Packed{}, Tile{0, rows.count, 0, D_}, tile.rows, scratch,
+                Store{shares_ + group * most_ * D_, DType::f32, D_, 1, add});
+    }
+  }
+
+  // Rows of dweight, one register block after the other, from dlogits where they lie. In turns the next rows of dweight are
+  // fetched, and the block's rows of weight, which dx and the next logits take.
+  void add_weight_gradient(const Rows& rows, const Tile& tile, float* scratch) const {
+    const Store store{dweight_.memory, DType::f32, D_, 1, accumulate_dweight_ || !rows.first};
+    const Multiply<Left::kRows, float, Store> multiply({tile.row, tile.rows, 0, D_}, 1, scratch, store);
+    const int64_t size = bytes_of(weight_.dtype), turn = kBlockRows * 2 * kPanel;  // elements to fetch while a block runs
+    Ahead weight(weight_.data<char>() + tile.row * D_ * size, turn * size, rows.count);
+    for (int64_t block = 0; block < multiply.blocks(); block++) {
+      const int64_t first = multiply.first_row(block);
+      Ahead dweight(dweight_.data<float>() + (tile.row + first + kBlockRows) * D_, turn * int64_t(sizeof(float)), rows.count);
+      for (int64_t d = 0; d < D_; d += kPanel) {
+        const Soon soon = d / kPanel % 2 == 0 ? weight.next() : dweight.next();
+        multiply.template block<Right::kPacked>(0, block, d, logits_ + (tile.row + first) * ld_, ld_,
+                                                across_ + d * rows.count, kPanel, rows.count, soon);
+      }
     }
   }
 

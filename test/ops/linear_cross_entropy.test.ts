@@ -1,8 +1,11 @@
-import { expect, test } from "vitest";
-import type { Random } from "../../lib/core/random.ts";
-import { disposeAll } from "../../lib/core/tape.ts";
-import { spec, tokenLogProb } from "../../lib/ops/linear_cross_entropy.ts";
-import { checkOp, normal, type OpCase, opened } from "../support/check_op.ts";
+import { describe, expect, test } from "vitest";
+import { Random } from "../../lib/core/random.ts";
+import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
+import type { Tensor } from "../../lib/core/tensor.ts";
+import { add, scale } from "../../lib/ops/add.ts";
+import { linearCrossEntropy, lossSpec, spec, tokenLogProb } from "../../lib/ops/linear_cross_entropy.ts";
+import { sum } from "../../lib/ops/segment_sum.ts";
+import { checkOp, normal, type OpCase, opened, relativeError } from "../support/check_op.ts";
 
 const sizes = (title: string, T: number, D: number, V: number, ignored: (t: number) => boolean): OpCase => ({
   title,
@@ -16,34 +19,48 @@ const sizes = (title: string, T: number, D: number, V: number, ignored: (t: numb
 });
 const never = () => false;
 
+const cases = [
+  sizes("one token of one", 1, 1, 1, never),
+  sizes("31 tokens in the vocabulary, some without a target", 33, 9, 31, (t) => t % 3 === 1),
+  sizes("33 columns, 500 tokens in the vocabulary", 5, 33, 500, never),
+  sizes("more rows than are taken at a time", 131, 7, 101, (t) => t % 50 === 49),
+  sizes("a vocabulary of many blocks, fewer columns than rows", 40, 3, 1700, never),
+  sizes("nothing but -100", 4, 8, 7, () => true),
+  sizes("no rows", 0, 8, 7, never),
+];
+
+function logProbs(
+  { x, weight }: Record<string, Float64Array>,
+  shapes: Record<string, number[]>,
+  { targets }: Record<string, Int32Array>,
+): Float64Array {
+  const [V, D] = shapes.weight as [number, number];
+  const logits = new Float64Array(V);
+  return Float64Array.from(targets!, (target, t) => {
+    if (target === -100) return 0;
+    for (let id = 0; id < V; id++) {
+      logits[id] = 0;
+      for (let d = 0; d < D; d++) logits[id]! += x![t * D + d]! * weight![id * D + d]!;
+    }
+    const largest = logits.reduce((a, b) => Math.max(a, b));
+    return logits[target]! - largest - Math.log(logits.reduce((sum, z) => sum + Math.exp(z - largest), 0));
+  });
+}
+
 checkOp({
   spec,
-  cases: [
-    sizes("one token of one", 1, 1, 1, never),
-    sizes("31 tokens in the vocabulary, some without a target", 33, 9, 31, (t) => t % 3 === 1),
-    sizes("33 columns, 500 tokens in the vocabulary", 5, 33, 500, never),
-    sizes("nothing but -100", 4, 8, 7, () => true),
-    sizes("no rows", 0, 8, 7, never),
-  ],
+  cases,
   call: ({ x, weight, targets }) => tokenLogProb(x!, weight!, targets!),
-  oracle: ({ x, weight }, shapes, { targets }) => {
-    const [V, D] = shapes.weight as [number, number];
-    const logit = (t: number, id: number) => {
-      let dot = 0;
-      for (let d = 0; d < D; d++) dot += x![t * D + d]! * weight![id * D + d]!;
-      return dot;
-    };
-    return [
-      Float64Array.from(targets!, (target, t) => {
-        if (target === -100) return 0;
-        const logits = Array.from({ length: V }, (_, id) => logit(t, id));
-        const largest = Math.max(...logits);
-        return (
-          logits[target]! - largest - Math.log(logits.reduce((sum, z) => sum + Math.exp(z - largest), 0))
-        );
-      }),
-    ];
-  },
+  oracle: (v, shapes, ints) => [logProbs(v, shapes, ints)],
+});
+
+checkOp({
+  spec: lossSpec,
+  cases,
+  call: ({ x, weight, targets }) => linearCrossEntropy(x!, weight!, targets!, { scale: 0.3 }),
+  oracle: (v, shapes, ints) => [
+    Float64Array.of(-0.3 * logProbs(v, shapes, ints).reduce((sum, y) => sum + y, 0)),
+  ],
 });
 
 test("tokenLogProb: large logits stay finite", async () => {
@@ -66,4 +83,85 @@ test("tokenLogProb: a target outside of the vocabulary poisons the stream", asyn
     disposeAll(targets, logprob);
   }
   disposeAll(x, weight);
+});
+
+/** Loss and gradients of x and weight, in both ways. */
+async function bothWays(dtype: "f32" | "bf16", T: number, of: (one: () => Tensor) => Tensor) {
+  const dev = await opened();
+  const random = new Random(3);
+  const [D, V] = [12, 150];
+  const x = dev.tensor(Float32Array.from(normal([T, D], random).data), [T, D], { dtype });
+  const weight = dev.tensor(Float32Array.from(normal([V, D], random).data), [V, D], { dtype });
+  const targets = dev.tensor(
+    Int32Array.from({ length: T }, (_, t) => (t % 5 === 4 ? -100 : random.below(V))),
+    [T],
+  );
+  const read = async (params: Record<string, Tensor>, one: () => Tensor) => {
+    const { value, grads } = valueAndGrad(params, () => of(one));
+    const numbers: Record<string, Float32Array | Int32Array> = { value: await value.data() };
+    for (const [name, grad] of Object.entries(grads)) numbers[name] = await grad.data();
+    disposeAll(value, grads);
+    return numbers;
+  };
+  const loss = () => linearCrossEntropy(x, weight, targets, { scale: 1 / T });
+  const composed = () => scale(sum(tokenLogProb(x, weight, targets)), -1 / T);
+  const results = {
+    got: await read({ x, weight }, loss),
+    want: await read({ x, weight }, composed),
+    onlyX: await read({ x }, loss),
+    onlyWeight: await read({ weight }, loss),
+  };
+  disposeAll(x, weight, targets);
+  return results;
+}
+
+describe.each(["f32", "bf16"] as const)("linearCrossEntropy %s gives what tokenLogProb gives", (dtype) => {
+  test.each<[string, (one: () => Tensor) => Tensor]>([
+    ["alone", (one) => one()],
+    ["twice", (one) => add(one(), one())],
+    ["once as it is, then scaled", (one) => add(one(), scale(one(), 3))],
+    ["scaled, then as it is", (one) => add(scale(one(), -2), one())],
+  ])("%s", async (_, of) => {
+    const { got, want, onlyX, onlyWeight } = await bothWays(dtype, 100, of);
+    for (const name of ["value", "x", "weight"])
+      expect(relativeError(got[name]!, want[name]!), name).toBeLessThan(dtype === "f32" ? 1e-5 : 1e-2);
+    expect(onlyX).toEqual({ value: got.value, x: got.x });
+    expect(onlyWeight).toEqual({ value: got.value, weight: got.weight });
+  });
+});
+
+test("linearCrossEntropy: gradients are added to those of an earlier batch", async () => {
+  const dev = await opened();
+  const random = new Random(4);
+  const weight = dev.tensor(Float32Array.from(normal([30, 6], random).data), [30, 6]);
+  const batches = [1, 2].map(() => ({
+    x: dev.tensor(Float32Array.from(normal([9, 6], random).data), [9, 6]),
+    targets: dev.tensor(
+      Int32Array.from({ length: 9 }, () => random.below(30)),
+      [9],
+    ),
+  }));
+  const pass = (i: number, into?: { weight: Tensor }) => {
+    const { x, targets } = batches[i]!;
+    return valueAndGrad({ weight }, () => linearCrossEntropy(x, weight, targets), into ? { into } : {});
+  };
+  const [first, second] = [pass(0), pass(1)];
+  const want = Float32Array.from(await first.grads.weight.data());
+  (await second.grads.weight.data()).forEach((y, i) => {
+    want[i]! += y;
+  });
+  const added = pass(1, first.grads);
+  expect(added.grads.weight).toBe(first.grads.weight);
+  expect(relativeError(await added.grads.weight.data(), want)).toBeLessThan(1e-6);
+  disposeAll(weight, batches, first, second, added.value);
+});
+
+test("linearCrossEntropy: a target outside of the vocabulary poisons the stream", async () => {
+  const dev = await opened();
+  const [x, weight] = [dev.full([2, 3]), dev.full([5, 3])];
+  const targets = dev.tensor(Int32Array.of(0, 7), [2]);
+  const { value, grads } = valueAndGrad({ x, weight }, () => linearCrossEntropy(x, weight, targets));
+  await expect(value.data()).rejects.toThrow("row 1 holds target 7, the vocabulary has 5 entries");
+  dev.reset();
+  disposeAll(x, weight, targets, value, grads);
 });
