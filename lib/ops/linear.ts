@@ -17,7 +17,7 @@ export const spec: OpSpec = {
 export interface LinearOptions {
   bias?: Tensor | undefined;
   alpha?: number;
-  /** Adds to this tensor, in place, and returns it: the low-rank part of an adapted layer lands on the base product. */
+  /** Adds to this tensor, in place, and returns it. */
   onto?: Tensor | undefined;
   /** Format of y. Default: x's. */
   dtype?: DType;

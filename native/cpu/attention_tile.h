@@ -87,7 +87,6 @@ struct Rows {
   }
 };
 
-MW_INLINE int64_t whole_vectors(int64_t width) { return pieces(width, kLanes) * kLanes; }
 
 // Floats from one packed row to the next: not so round a number that many rows compete for the same places in L1.
 MW_INLINE int64_t stride_of(int64_t width) { return whole_vectors(width) + (whole_vectors(width) % 128 == 0 ? 16 : 0); }
@@ -178,18 +177,18 @@ MW_INLINE void unpack_lanes(const float* panels, int64_t panel_stride, const Lan
 }
 
 // Factors of a product: left(i, k) at memory[i · row + k · depth], right(k, j) at memory[k · row + j].
-struct Left {
+struct LeftSide {
   const float* memory;
   int64_t row, depth;
 };
 
-struct Right {
+struct RightSide {
   const float* memory;
   int64_t row;
 };
 
 // Where a product goes: the old content is dropped, kept, or kept times a factor for each lane.
-struct Into {
+struct Target {
   float* memory;
   int64_t row;
   bool keep = false;
@@ -197,7 +196,7 @@ struct Into {
 };
 
 template <int N, int V>
-static void multiply_block(Left a, Right b, int64_t depth, Into c) {
+static void multiply_block(LeftSide a, RightSide b, int64_t depth, Target c) {
   vf sum[N][V] = {};  // added to c at the end: long sums are sums of tiles, which loses less
   for (int64_t k = 0; k < depth; k++, a.memory += a.depth, b.memory += b.row) {
     vf y[V];
@@ -223,7 +222,7 @@ static void multiply_block(Left a, Right b, int64_t depth, Into c) {
 }
 
 template <int V, int N = kRowBlock>
-MW_INLINE void multiply_rows(int64_t rows, Left a, Right b, int64_t depth, Into c) {
+MW_INLINE void multiply_rows(int64_t rows, LeftSide a, RightSide b, int64_t depth, Target c) {
   if constexpr (N == 1) {
     multiply_block<1, V>(a, b, depth, c);
   } else if (rows == N) {
@@ -235,13 +234,13 @@ MW_INLINE void multiply_rows(int64_t rows, Left a, Right b, int64_t depth, Into 
 
 // c = a · b over `depth` steps; `cols` is a whole number of vectors. A remainder of rows is cut evenly: a block of one or two
 // rows would leave the multipliers waiting.
-static inline void multiply(int64_t rows, int64_t cols, Left a, Right b, int64_t depth, Into c) {
+static inline void multiply(int64_t rows, int64_t cols, LeftSide a, RightSide b, int64_t depth, Target c) {
   for (int64_t j = 0; j < cols; j += kWidth) {
     for (int64_t i = 0; i < rows;) {
       const int64_t left = rows - i, n = left >= 2 * kRowBlock ? kRowBlock : left > kRowBlock ? (left + 1) / 2 : left;
-      const Left a_block{a.memory + i * a.row, a.row, a.depth};
-      const Right b_block{b.memory + j, b.row};
-      const Into c_block{c.memory + i * c.row + j, c.row, c.keep, c.factor};
+      const LeftSide a_block{a.memory + i * a.row, a.row, a.depth};
+      const RightSide b_block{b.memory + j, b.row};
+      const Target c_block{c.memory + i * c.row + j, c.row, c.keep, c.factor};
       if (cols - j > kLanes) {
         multiply_rows<2>(n, a_block, b_block, depth, c_block);
       } else {

@@ -1,4 +1,4 @@
-// What this machine's caches hold, asked once. Tiles are sized by it; results do not depend on it.
+// What this machine's caches hold, asked once. Tiles are sized by it.
 #pragma once
 #include <cstdint>
 

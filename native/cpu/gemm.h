@@ -20,7 +20,7 @@ constexpr int64_t kDepth = 256;            // steps of k at a time
 constexpr int64_t kFlatDepth = 64;         // and where B's rows are read in place: that many pages of memory
 constexpr int64_t kShallow = 32;           // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
-constexpr int64_t kTiles = 12;             // a thread's, where there is room, so that all end together
+constexpr int64_t kTiles = 24;             // no fewer where there is room, so that threads end together
 constexpr int64_t kNarrow = 96;            // so many columns are few: A's rows are read in place
 constexpr int64_t kFlat = 24;              // so many rows are few: B's rows are read in place
 
@@ -197,7 +197,7 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       // The next panel, a part of it beside each block.
       const int64_t lines = packed.floats ? pieces(kPanel, multiply.blocks()) : 0;
       for (int64_t block = 0; block < multiply.blocks(); block++) {
-        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, 
+        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks,
                                                 Soon{panel + kPanel * ks + block * lines * ks, lines, 64, 64 * lines});
       }
     }
@@ -269,7 +269,8 @@ MW_INLINE Shared shared_tile() {
 }
 
 // C in parallel. Where tiles lie above each other, B is packed once for all of them, strip by strip, into exec.shared slot 0;
-// otherwise each tile packs its own. No bit of C depends on how it is cut into tiles.
+// otherwise each tile packs its own. Tiles depend on M, N and K, and on L2; what is read in place is summed in other steps of
+// k, so their sizes can be seen in the last bits.
 template <class Finish>
 void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, int64_t K, const Finish& finish) {
   if (M == 0 || N == 0) return;
@@ -279,7 +280,7 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
   int64_t cols = even_piece(N, share ? std::clamp<int64_t>(most.strip_floats / K, 128, most.cols) : 256, kPanel);
   // A short side is packed by every tile: they must be long.
   const int64_t least_rows = N <= kNarrow ? 128 : 48, least_cols = M <= kNarrow ? 128 : 64;
-  const auto too_few = [&] { return pieces(M, rows) * pieces(N, cols) < kTiles * exec.threads(); };
+  const auto too_few = [&] { return pieces(M, rows) * pieces(N, cols) < kTiles; };
   while (too_few() && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
   while (too_few() && rows > least_rows) rows = even_piece(rows, rows - 1, kBlockRows);
   while (too_few() && cols > least_cols) cols = even_piece(cols, cols - 1, kPanel);
@@ -306,6 +307,7 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
     });
   }
 }
+
 // The plain finish: C = alpha · sums (+ bias) (+ C), in f32 or bf16.
 struct Store {
   void* memory;

@@ -32,6 +32,8 @@ struct Operand {
 
 MW_INLINE int64_t pieces(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
+MW_INLINE int64_t whole_vectors(int64_t floats) { return pieces(floats, kLanes) * kLanes; }
+
 // The size of equal pieces, at most `most` each and multiples of `unit`, that cover `count`.
 MW_INLINE int64_t even_piece(int64_t count, int64_t most, int64_t unit) {
   const int64_t parts = count > most ? pieces(count, most) : 1;

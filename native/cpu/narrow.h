@@ -18,8 +18,6 @@ struct Panel {
   int64_t step, columns;  // whole vectors
 };
 
-MW_INLINE int64_t whole_vectors(int64_t columns) { return pieces(columns, kLanes) * kLanes; }
-
 // R rows × V vectors. `Ahead`: the rows come from memory, one element after the other, and are asked for in advance.
 template <int R, int V, bool Ahead>
 void narrow_block(const float* wide, int64_t step, int64_t along, const float* panel, int64_t panel_step, int64_t ks,

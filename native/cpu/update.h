@@ -11,7 +11,7 @@
 namespace mixwright::cpu::MW_ISA {
 
 constexpr int64_t kLine = 16;    // floats of a cache line
-constexpr int64_t kAhead = 256;  // floats; with so many streams at once the processor's own guesses come late
+constexpr int64_t kFloatsAhead = 256;  // floats; with so many streams at once the processor's own guesses come late
 
 template <int kStates>
 using States = std::array<const OutList*, size_t(kStates)>;
@@ -67,9 +67,9 @@ void update(Exec& exec, const InList& grads, const OutList& params, const States
     const int64_t n = end - begin;
     int64_t i = 0;
     for (; i + kLine <= n; i += kLine) {
-      for (int k = 0; k < kStates; k++) __builtin_prefetch(memory[k] + i + kAhead, 1);
-      __builtin_prefetch(param + i + kAhead, 1);
-      __builtin_prefetch(grad + i + kAhead);
+      for (int k = 0; k < kStates; k++) __builtin_prefetch(memory[k] + i + kFloatsAhead, 1);
+      __builtin_prefetch(param + i + kFloatsAhead, 1);
+      __builtin_prefetch(grad + i + kFloatsAhead);
       for (int64_t at = i; at < i + kLine; at += kLanes) step(at);
     }
     for (; i < n; i += kLanes) i + kLanes <= n ? step(i) : step(i, n - i);

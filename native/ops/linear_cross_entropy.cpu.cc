@@ -1,9 +1,9 @@
 // Forward: rows with a target are taken 1024 at a time, the vocabulary in blocks, so that a block of logits is 4 MB at most;
 // a running maximum and sum of each row go from block to block (Milakov and Gimelshein 2018).
-// Gradients, whose dlogits need the sum over the whole vocabulary first: 64 rows at a time, all of whose logits stand in memory
-// as [V][64] and become e^logit, then dlogits, in place (Hsu et al. 2024 do so for rows of logits). One pass over the vocabulary
-// ends a chunk of rows, with dweight and dx, and takes the logits of the next one into the same place: for 64 rows,
-// weight is read once and dweight read and written once, 3·64·V·D multiply-adds.
+// Gradients, whose dlogits need the sum over the whole vocabulary first: a chunk of 64 to 96 rows at a time, all of whose logits
+// stand in memory as [V][rows] and become e^logit, then dlogits, in place (Hsu et al. 2024 do so for rows of logits). One pass over the vocabulary
+// ends a chunk of rows, with dweight and dx, and takes the logits of the next one into the same place: for a chunk,
+// weight is read once and dweight read and written once, 3·rows·V·D multiply-adds.
 // A task owns a twelfth of the vocabulary: its dweight, its logits, and a share of dx; shares are added in task order.
 #include "ops/linear_cross_entropy.h"
 

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kRows = 48, kColumns = 96;  // a block
 constexpr int64_t kTall = 5 * kRows, kBroad = 3 * kColumns;
 constexpr int64_t kGrain = 64;
-// Below these factors y says too little of v: without a bias and with one.
+// Below these factors y says too little of v: without a bias and with one. A bias may drown v in a bf16 y at any factor.
 constexpr float kSmall = 0x1p-60f, kSmallShifted = 0x1p-6f;
 
 MW_INLINE vf divide(vf x, vf norm) { return select(norm == vf{}, vf{}, x / norm); }
@@ -70,6 +70,7 @@ void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In ma
       }
     });
   }
+  const bool unclear = bias && y && y.dtype == DType::bf16;
   // Σ dy · v of rows [begin, end) in column n, without y.
   const auto again = [&](int64_t begin, int64_t end, int64_t n) {
     float total = 0;
@@ -143,7 +144,7 @@ void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In ma
     });
     for (int64_t n = 0; dmagnitude && n < cols; n++) {
       const float by = factor[col + n];
-      own_magnitude[n] = std::abs(by) < (bias ? kSmallShifted : kSmall) ? again(row, row + rows, col + n) : own_magnitude[n] / by;
+      own_magnitude[n] = unclear || std::abs(by) < (bias ? kSmallShifted : kSmall) ? again(row, row + rows, col + n) : own_magnitude[n] / by;
     }
   });
   if (dlow) {
