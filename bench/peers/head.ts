@@ -1,29 +1,12 @@
 // T tokens, D model, V vocabulary
-import { Random } from "../../lib/core/random.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import { linearCrossEntropy } from "../../lib/ops/linear_cross_entropy.ts";
-import type { Operands } from "../workload.ts";
+import { type Head, headOperands } from "../ops/linear_cross_entropy.bench.ts";
 import { grownAlone } from "./memory.ts";
 import { inPython, type PeerCase, sumOfSquares } from "./peer_case.ts";
 
-export interface Head {
-  T: number;
-  D: number;
-  V: number;
-}
 export const head: Head = { T: 2048, D: 512, V: 32000 };
-
-export function headOperands(o: Operands, { T, D, V }: Head): Record<"x" | "weight" | "targets", Tensor> {
-  const random = new Random(5);
-  const x = o.normal([T, D]);
-  const weight = o.normal([V, D], { std: 0.02 });
-  const targets = o.ints(
-    Array.from({ length: T }, () => random.below(V)),
-    [T],
-  );
-  return { x, weight, targets };
-}
 
 /** The mean loss and its gradients, in the way that training computes them. */
 export const headPass =

@@ -1,9 +1,10 @@
 /** node --import tsx memory_child.ts step|head ISA: prints how many bytes the subject takes over what stands before it. */
 import { device } from "../../lib/core/device.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
+import { type Head, headOperands } from "../ops/linear_cross_entropy.bench.ts";
 import { subjects, trainingStep } from "../training_step.ts";
 import { Operands } from "../workload.ts";
-import { type Head, head, headOperands, headPass } from "./head.ts";
+import { head, headPass } from "./head.ts";
 import { growthOf } from "./memory.ts";
 
 const [subject, isa = ""] = process.argv.slice(2);

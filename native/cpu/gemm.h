@@ -130,7 +130,7 @@ void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
     for (int64_t block = 0; block < multiply.blocks(); block++) {
       const T* const left = a.row<T>(tile.row + multiply.first_row(block)) + k0;
       const Soon next{left + multiply.first_row(1) * a.stride, multiply.first_row(1), a.stride * int64_t(sizeof(T)),
-                      16 * int64_t(sizeof(T))};  // block
+                      16 * int64_t(sizeof(T))};
       for (int64_t j = 0; j < tile.cols; j += kPanel) {
         multiply.template block<Right::kPacked>(step, block, j, left, a.stride, right + j * ks, kPanel, ks,
                                                 j == 0 ? next : Soon{});
