@@ -16,10 +16,10 @@ namespace mixwright {
 
 class Parking {
  public:
-  // Returns once ready() is true.
+  // Returns once ready() is true, after looking for about `spin` before it sleeps.
   template <class Ready>
-  void wait(Ready ready) {
-    while (!ready() && !spin_until(ready)) {
+  void wait(Ready ready, std::chrono::microseconds spin = std::chrono::microseconds(20)) {
+    while (!ready() && !spin_until(ready, spin)) {
       sleepers_.fetch_add(1);
       const uint32_t ticket = rings_.load();
       if (!ready()) sleep(ticket);
@@ -42,11 +42,9 @@ class Parking {
   }
 
  private:
-  static constexpr std::chrono::microseconds kSpin{20};
-
   template <class Ready>
-  bool spin_until(Ready ready) const {
-    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+  bool spin_until(Ready ready, std::chrono::microseconds spin) const {
+    const auto deadline = std::chrono::steady_clock::now() + spin;
     do {
       for (int i = 0; i < 32; i++) {
         if (ready()) return true;

@@ -7,10 +7,32 @@
 #include <string>
 #include <utility>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 namespace mixwright::cpu {
 
 namespace {
-constexpr int64_t kRestUs = 500;
+// Between regions: longer than the ops that have one task take. To be woken takes as long, and may end on the wrong core.
+constexpr std::chrono::microseconds kSpin{100};
+constexpr int64_t kHeldUpUs = 200, kLeastRestUs = 2000, kMostRestUs = 64000;
+
+// Moves the calling thread to another core than the one it is on. The system likes to wake a thread on the core of the one
+// that woke it, where the two can only take turns, and leaves it there for milliseconds.
+bool leave_core() {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return false;
+  cpu_set_t others = allowed;
+  CPU_CLR(sched_getcpu(), &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return false;
+  sched_setaffinity(0, sizeof(allowed), &allowed);
+  return true;
+#else
+  return false;
+#endif
+}
 
 int64_t now_us() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -58,23 +80,35 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
   context_ = context;
   invoke_ = invoke;
   next_.store(0, std::memory_order_relaxed);
-  gate_.store((gate_.load(std::memory_order_relaxed) & ~(kRegion - 1)) + kRegion + kOpen);
-  if (!resting()) start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
-  work(workers_[0]);
-  gate_.fetch_sub(kOpen);
-  finish_.wait([this] { return (gate_.load() & (kOpen - 1)) == 0; });
+  const int64_t start = now_us();
+  if (start < rest_until_us_) {
+    work(workers_[0]);
+  } else {
+    gate_.store((gate_.load(std::memory_order_relaxed) & ~(kRegion - 1)) + kRegion + kOpen);
+    start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
+    work(workers_[0]);
+    if ((gate_.fetch_sub(kOpen) & (kOpen - 1)) != 0) wait_for_others(start);
+  }
   if (failed_.load(std::memory_order_relaxed)) {
     failed_.store(false, std::memory_order_relaxed);
     std::rethrow_exception(std::exchange(error_, nullptr));
   }
 }
 
-bool Exec::resting() {
-  const int64_t until = rest_until_us_.load(std::memory_order_relaxed);
-  if (until == 0) return false;
-  if (now_us() < until) return true;
-  rest_until_us_.store(0, std::memory_order_relaxed);
-  return false;
+// One that was put aside by the system in the middle of a task, on a busy machine, holds the region up. When that takes more
+// than a quarter of the time worked together, the caller goes on alone for a while, and for longer each time.
+void Exec::wait_for_others(int64_t start) {
+  const int64_t own_end = now_us();
+  finish_.wait([this] { return (gate_.load() & (kOpen - 1)) == 0; });
+  const int64_t end = now_us(), waited = end - own_end;
+  together_us_ += own_end - start;
+  if (waited < kHeldUpUs) return;
+  if (4 * waited < std::exchange(together_us_, 0)) {
+    rest_us_ = 0;
+  } else {
+    rest_us_ = std::clamp(2 * rest_us_, kLeastRestUs, kMostRestUs);
+    rest_until_us_ = end + rest_us_;
+  }
 }
 
 void Exec::work(Worker& worker) {
@@ -95,12 +129,13 @@ void Exec::serve(size_t index) {
   uint64_t seen = 0;  // the last region this thread was in
   while (true) {
     uint64_t gate = 0;
-    start_.wait([&] {
+    const auto ready = [&] {
       gate = gate_.load();
       return stop_.load() || ((gate & kOpen) != 0 && gate / kRegion != seen);
-    });
+    };
+    start_.wait(ready, kSpin);
     if (stop_) return;
-    if (start_.shares_core()) rest_until_us_.store(now_us() + kRestUs, std::memory_order_relaxed);
+    if (start_.shares_core() && leave_core()) continue;
     if (!gate_.compare_exchange_strong(gate, gate + 1)) continue;
     seen = gate / kRegion;
     work(workers_[index]);

@@ -76,7 +76,7 @@ class Exec {
  private:
   using Invoke = void (*)(void* context, int64_t task, Worker& worker);
   void run(int64_t tasks, void* context, Invoke invoke);
-  bool resting();
+  void wait_for_others(int64_t start_us);
   void work(Worker& worker);
   void serve(size_t index);
   void stop();
@@ -92,8 +92,8 @@ class Exec {
   static constexpr uint64_t kOpen = uint64_t(1) << 16, kRegion = kOpen << 1;
   alignas(64) std::atomic<uint64_t> gate_{0};
   std::atomic<bool> stop_{false};
-  // A thread that woke up on the caller's own core did nothing but interrupt it: until then nobody is woken. 0: not so.
-  std::atomic<int64_t> rest_until_us_{0};
+  int64_t rest_until_us_ = 0;  // until then the caller works alone
+  int64_t rest_us_ = 0, together_us_ = 0;
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<bool> failed_{false};
   int64_t tasks_ = 0;
