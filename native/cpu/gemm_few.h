@@ -2,12 +2,14 @@
 // along the rows of the long side: that side is streamed once, straight from memory, and never packed. The other side, the
 // few, lies in L1 and L2 as f32 rows of kFewDepth.
 #pragma once
+#include <algorithm>
+
 #include "cpu/gemm_pack.h"
 
 namespace mixwright::cpu::MW_ISA {
 
 constexpr int64_t kFew = kLanes / 2;         // the most rows on the narrow side
-constexpr int64_t kFewDepth = 1024;  // elements of k taken at a time
+constexpr int64_t kFewDepth = 2048;         // elements of k taken at a time
 constexpr int kFewBlock = 4, kManyBlock = 3;  // register block: 4 × 3 vectors of partial sums
 
 // The sums of the lanes of each v[i], as one vector.
@@ -20,9 +22,10 @@ MW_INLINE vf sums(vf (&v)[kLanes]) {
 }
 
 // Sets (or, with `add`, adds to) out[f · few_step + m · many_step] for F × kManyBlock dot products, of which `many` count.
+// `soon`, if any, is where the rows that come next begin; they are fetched meanwhile.
 template <int F, class T>
-void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kManyBlock], int64_t ks, int64_t few_count,
-               int64_t many_count, float* out, int64_t few_step, int64_t many_step, bool add) {
+void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kManyBlock], const T* const (&soon)[kManyBlock],
+               int64_t ks, int64_t few_count, int64_t many_count, float* out, int64_t few_step, int64_t many_step, bool add) {
   constexpr int kSums = F * kManyBlock, kPadded = (kSums + kLanes - 1) / kLanes * kLanes;
   vf acc[kManyBlock][F] = {};
   const auto step = [&](const vf (&x)[kManyBlock], int64_t k) __attribute__((always_inline)) {
@@ -33,7 +36,15 @@ void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kMan
       for (int m = 0; m < kManyBlock; m++) acc[m][f] += x[m] * y;
     }
   };
+  constexpr int64_t kLine = 64 / int64_t(sizeof(T));
   int64_t k = 0;
+  for (; k + kLine <= ks; k += kLine) {
+    for (int m = 0; m < kManyBlock && soon[0]; m++) prefetch(soon[m] + k);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kLine; i += kLanes) {
+      step({load(rows[0] + k + i), load(rows[1] + k + i), load(rows[2] + k + i)}, k + i);
+    }
+  }
   for (; k + kLanes <= ks; k += kLanes) step({load(rows[0] + k), load(rows[1] + k), load(rows[2] + k)}, k);
   if (k < ks) step({load(rows[0] + k, ks - k), load(rows[1] + k, ks - k), load(rows[2] + k, ks - k)}, k);
   float total[kPadded];
@@ -76,15 +87,19 @@ void dot_tile(const Operand& few, int64_t few0, int64_t few_count, const Operand
     });
     for (int64_t m = 0; m < many_count; m += kManyBlock) {
       const int64_t ms = many_count - m < kManyBlock ? many_count - m : kManyBlock;
-      const T* rows[kManyBlock];
+      const T *rows[kManyBlock], *soon[kManyBlock] = {};
       for (int i = 0; i < kManyBlock; i++) rows[i] = many.row<T>(many0 + m + (i < ms ? i : 0)) + k0;
+      for (int i = 0; i < kManyBlock && ms < many_count - m; i++) {
+        soon[i] = many.row<T>(many0 + std::min(m + ms + i, many_count - 1)) + k0;
+      }
       float* row_out = out + m * many_step;
       if (few_count == 1) {
-        dot_block<1>(scratch, stride, rows, ks, 1, ms, row_out, few_step, many_step, k0 > 0);
+        dot_block<1>(scratch, stride, rows, soon, ks, 1, ms, row_out, few_step, many_step, k0 > 0);
         continue;
       }
+      const T* const none[kManyBlock] = {};
       for (int64_t f = 0; f < few_count; f += kFewBlock) {
-        dot_block<kFewBlock>(scratch + f * stride, stride, rows, ks, few_count - f < kFewBlock ? few_count - f : kFewBlock,
+        dot_block<kFewBlock>(scratch + f * stride, stride, rows, f == 0 ? soon : none, ks, few_count - f < kFewBlock ? few_count - f : kFewBlock,
                              ms, row_out + f * few_step, few_step, many_step, k0 > 0);
       }
     }
