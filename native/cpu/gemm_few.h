@@ -1,6 +1,6 @@
 // The matrix core for tiles with few rows or few columns (one decoded token, a router, LoRA's narrow side), when k runs
 // along the rows of the long side: that side is streamed once, straight from memory, and never packed. The other side, the
-// few, lies in L1 and L2 as f32 rows of kFewDepth.
+// few, lies in L1 and L2 as f32 rows.
 #pragma once
 #include <algorithm>
 
@@ -8,8 +8,8 @@
 
 namespace mixwright::cpu::MW_ISA {
 
-constexpr int64_t kFew = kLanes / 2;         // the most rows on the narrow side
-constexpr int64_t kFewDepth = 2048;         // elements of k taken at a time
+constexpr int64_t kFew = kLanes / 2;          // the most rows on the narrow side
+constexpr int64_t kFewFloats = 8192;          // of the narrow side in L1 or L2: fewer rows are taken deeper
 constexpr int kFewBlock = 4, kManyBlock = 3;  // register block: 4 × 3 vectors of partial sums
 
 // The sums of the lanes of each v[i], as one vector.
@@ -22,7 +22,7 @@ MW_INLINE vf sums(vf (&v)[kLanes]) {
 }
 
 // Sets (or, with `add`, adds to) out[f · few_step + m · many_step] for F × kManyBlock dot products, of which `many` count.
-// `soon`, if any, is where the rows that come next begin; they are fetched meanwhile.
+// `soon` is where the rows that come next begin; they are fetched meanwhile.
 template <int F, class T>
 void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kManyBlock], const T* const (&soon)[kManyBlock],
                int64_t ks, int64_t few_count, int64_t many_count, float* out, int64_t few_step, int64_t many_step, bool add) {
@@ -39,7 +39,7 @@ void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kMan
   constexpr int64_t kLine = 64 / int64_t(sizeof(T));
   int64_t k = 0;
   for (; k + kLine <= ks; k += kLine) {
-    for (int m = 0; m < kManyBlock && soon[0]; m++) prefetch(soon[m] + k);
+    for (int m = 0; m < kManyBlock; m++) prefetch(soon[m] + k);
 #pragma GCC unroll 8
     for (int64_t i = 0; i < kLine; i += kLanes) {
       step({load(rows[0] + k + i), load(rows[1] + k + i), load(rows[2] + k + i)}, k + i);
@@ -61,15 +61,16 @@ void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kMan
   }
 }
 
-constexpr int64_t few_scratch() { return (kFew + kFewBlock) * kFewDepth; }
+constexpr int64_t few_scratch() { return kFewFloats; }
 
 // out[f · few_step + m · many_step] = few row f · many row m, for outer indices from `few0` and `many0` on.
 template <class T>
 void dot_tile(const Operand& few, int64_t few0, int64_t few_count, const Operand& many, int64_t many0, int64_t many_count,
               int64_t K, float* scratch, float* out, int64_t few_step, int64_t many_step) {
   const int64_t few_padded = pieces(few_count, kFewBlock) * kFewBlock;
-  for (int64_t k0 = 0; k0 < K; k0 += kFewDepth) {
-    const int64_t ks = K - k0 < kFewDepth ? K - k0 : kFewDepth, stride = pieces(ks, kLanes) * kLanes;
+  const int64_t depth = kFewFloats / few_padded;
+  for (int64_t k0 = 0; k0 < K; k0 += depth) {
+    const int64_t ks = std::min(depth, K - k0), stride = pieces(ks, kLanes) * kLanes;
     std::memset(scratch, 0, size_t(few_padded * stride) * sizeof(float));
     with_float_type(few.dtype, [&](auto type) {
       using F = decltype(type);
@@ -87,20 +88,19 @@ void dot_tile(const Operand& few, int64_t few0, int64_t few_count, const Operand
     });
     for (int64_t m = 0; m < many_count; m += kManyBlock) {
       const int64_t ms = many_count - m < kManyBlock ? many_count - m : kManyBlock;
-      const T *rows[kManyBlock], *soon[kManyBlock] = {};
-      for (int i = 0; i < kManyBlock; i++) rows[i] = many.row<T>(many0 + m + (i < ms ? i : 0)) + k0;
-      for (int i = 0; i < kManyBlock && ms < many_count - m; i++) {
-        soon[i] = many.row<T>(many0 + std::min(m + ms + i, many_count - 1)) + k0;
+      const T *rows[kManyBlock], *soon[kManyBlock];
+      for (int i = 0; i < kManyBlock; i++) {
+        rows[i] = many.row<T>(many0 + m + (i < ms ? i : 0)) + k0;
+        soon[i] = many.row<T>(many0 + std::min(m + kManyBlock + i, many_count - 1)) + k0;
       }
       float* row_out = out + m * many_step;
       if (few_count == 1) {
         dot_block<1>(scratch, stride, rows, soon, ks, 1, ms, row_out, few_step, many_step, k0 > 0);
         continue;
       }
-      const T* const none[kManyBlock] = {};
       for (int64_t f = 0; f < few_count; f += kFewBlock) {
-        dot_block<kFewBlock>(scratch + f * stride, stride, rows, f == 0 ? soon : none, ks, few_count - f < kFewBlock ? few_count - f : kFewBlock,
-                             ms, row_out + f * few_step, few_step, many_step, k0 > 0);
+        dot_block<kFewBlock>(scratch + f * stride, stride, rows, soon, ks, std::min<int64_t>(few_count - f, kFewBlock), ms,
+                             row_out + f * few_step, few_step, many_step, k0 > 0);
       }
     }
   }
