@@ -51,7 +51,7 @@ void* Worker::bytes(int64_t count) {
   return memory_;
 }
 
-Exec::Exec(int threads) : workers_(size_t(threads < 1 ? 1 : threads)) {
+Exec::Exec(int threads) : workers_(size_t(threads < 1 ? 1 : threads)), stretches_(workers_.size()) {
   try {
     for (size_t i = 1; i < workers_.size(); i++) threads_.emplace_back([this, i] { serve(i); });
   } catch (const std::exception& error) {
@@ -76,17 +76,20 @@ void Exec::run(int64_t tasks, void* context, Invoke invoke) {
     for (int64_t task = 0; task < tasks; task++) invoke(context, task, workers_[0]);
     return;
   }
-  tasks_ = tasks;
   context_ = context;
   invoke_ = invoke;
-  next_.store(0, std::memory_order_relaxed);
+  const int64_t workers = int64_t(workers_.size());
+  for (int64_t i = 0; i < workers; i++) {
+    stretches_[size_t(i)].next.store(tasks * i / workers, std::memory_order_relaxed);
+    stretches_[size_t(i)].end = tasks * (i + 1) / workers;
+  }
   const int64_t start = now_us();
   if (start < rest_until_us_) {
-    work(workers_[0]);
+    work(0);
   } else {
     gate_.store((gate_.load(std::memory_order_relaxed) & ~(kRegion - 1)) + kRegion + kOpen);
     start_.wake(int(std::min<int64_t>(tasks - 1, int64_t(threads_.size()))));
-    work(workers_[0]);
+    work(0);
     if ((gate_.fetch_sub(kOpen) & (kOpen - 1)) != 0) wait_for_others(start);
   }
   if (failed_.load(std::memory_order_relaxed)) {
@@ -111,16 +114,20 @@ void Exec::wait_for_others(int64_t start) {
   }
 }
 
-void Exec::work(Worker& worker) {
-  while (!failed_.load(std::memory_order_relaxed)) {
-    const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    try {
-      invoke_(context_, task, worker);
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(error_mutex_);
-      if (!error_) error_ = std::current_exception();
-      failed_.store(true, std::memory_order_relaxed);
+void Exec::work(size_t index) {
+  const size_t workers = workers_.size();
+  for (size_t i = 0; i < workers; i++) {
+    Stretch& stretch = stretches_[(index + i) % workers];
+    while (!failed_.load(std::memory_order_relaxed)) {
+      const int64_t task = stretch.next.fetch_add(1, std::memory_order_relaxed);
+      if (task >= stretch.end) break;
+      try {
+        invoke_(context_, task, workers_[index]);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(error_mutex_);
+        if (!error_) error_ = std::current_exception();
+        failed_.store(true, std::memory_order_relaxed);
+      }
     }
   }
 }
@@ -138,7 +145,7 @@ void Exec::serve(size_t index) {
     if (start_.shares_core() && leave_core()) continue;
     if (!gate_.compare_exchange_strong(gate, gate + 1)) continue;
     seen = gate / kRegion;
-    work(workers_[index]);
+    work(index);
     if ((gate_.fetch_sub(1) & (kRegion - 1)) == 1) finish_.wake();  // the last one to leave a closed region
   }
 }

@@ -2,7 +2,8 @@
 //
 //   exec.parallel(tasks, [&](int64_t task, Worker& worker) { ... });
 //
-// Tasks are handed out in order to whoever is free. A kernel must cut its work into tasks by the shape alone, and give
+// Each thread begins with its own stretch of neighbouring tasks, so that kernels which cut the same tensor alike find it in
+// the same core's cache, and then helps the others. A kernel must cut its work into tasks by the shape alone, and give
 // every output element to exactly one task: then the bits do not depend on the number of threads. Sums that cross tasks go
 // through one slot per task and are added up afterwards, in task order.
 #pragma once
@@ -77,7 +78,7 @@ class Exec {
   using Invoke = void (*)(void* context, int64_t task, Worker& worker);
   void run(int64_t tasks, void* context, Invoke invoke);
   void wait_for_others(int64_t start_us);
-  void work(Worker& worker);
+  void work(size_t index);
   void serve(size_t index);
   void stop();
 
@@ -94,9 +95,12 @@ class Exec {
   std::atomic<bool> stop_{false};
   int64_t rest_until_us_ = 0;  // until then the caller works alone
   int64_t rest_us_ = 0, together_us_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
+  struct alignas(64) Stretch {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::vector<Stretch> stretches_;  // of each worker
   alignas(64) std::atomic<bool> failed_{false};
-  int64_t tasks_ = 0;
   void* context_ = nullptr;
   Invoke invoke_ = nullptr;
   Parking start_, finish_;

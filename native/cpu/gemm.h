@@ -279,7 +279,7 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
   int64_t rows = even_piece(M, share ? most.rows : 192, kBlockRows);
   int64_t cols = even_piece(N, share ? std::clamp<int64_t>(most.strip_floats / K, 128, most.cols) : 256, kPanel);
   // A short side is packed by every tile: they must be long.
-  const int64_t least_rows = N <= kNarrow ? 128 : 48, least_cols = M <= kNarrow ? 128 : 64;
+  const int64_t least_rows = N <= kNarrow && !share ? 128 : 48, least_cols = M <= kNarrow ? 128 : 64;
   const auto too_few = [&] { return pieces(M, rows) * pieces(N, cols) < kTiles; };
   while (too_few() && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
   while (too_few() && rows > least_rows) rows = even_piece(rows, rows - 1, kBlockRows);

@@ -71,12 +71,19 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
       }
     }
   };
+  if (!into.past_caches) {
+    const float* place = into.at;
 #pragma GCC unroll 12
-  for (int r = 0; r < R; r++) {
+    for (int r = 0; r < R; r++, place += into.stride) {
 #pragma GCC unroll 2
-    for (int at = 0; at < V * kLanes; at += 16) {
-      if (!into.past_caches) __builtin_prefetch(into.at + r * into.stride + at, 1, 3);
-      if (into.carry) prefetch(into.carry + r * kPanel + at);
+      for (int at = 0; at < V * kLanes; at += 16) __builtin_prefetch(place + at, 1, 3);
+    }
+  }
+  if (into.carry) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+      for (int at = 0; at < V * kLanes; at += 16) prefetch(into.carry + r * kPanel + at);
     }
   }
   int64_t k = 0;
@@ -107,19 +114,35 @@ void register_block(const T* a, int64_t a_stride, const float* b, int64_t b_stri
     for (int64_t i = 0; i < 16; i += kTogether) steps(k + i);
   }
   for (; k < ks; k++) step(k);
+  if (into.carry) {
 #pragma GCC unroll 12
-  for (int r = 0; r < R; r++) {
+    for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) {
-      if (into.carry) c[r][v] += load(into.carry + r * kPanel + v * kLanes);
-      c[r][v] *= into.alpha;
-      float* const s = into.at + r * into.stride + v * kLanes;
-      if (into.past_caches) {
-        stream(s, c[r][v]);
-      } else {
-        store(s, into.add ? load(s) + c[r][v] : c[r][v]);
-      }
+      for (int v = 0; v < V; v++) c[r][v] += load(into.carry + r * kPanel + v * kLanes);
     }
+  }
+  if (into.alpha != 1) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) c[r][v] *= into.alpha;
+    }
+  }
+  float* place = into.at;
+  asm volatile("" : "+r"(place));  // the addresses above are not to be kept until here
+  const auto put = [&](auto&& store_one) __attribute__((always_inline)) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++, place += into.stride) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) store_one(place + v * kLanes, c[r][v]);
+    }
+  };
+  if (into.past_caches) {
+    put([](float* at, vf x) __attribute__((always_inline)) { stream(at, x); });
+  } else if (into.add) {
+    put([](float* at, vf x) __attribute__((always_inline)) { store(at, load(at) + x); });
+  } else {
+    put([](float* at, vf x) __attribute__((always_inline)) { store(at, x); });
   }
 }
 
