@@ -166,6 +166,30 @@ void flat_tile(const Operand& a, const Operand& b, Tile tile, int64_t K, float* 
   }
 }
 
+// Rows of B, along k, that a tile packs after its columns from `j` on: the next ones, or the first ones of the next step.
+class PackedNext {
+ public:
+  PackedNext(const Operand& b, Tile tile, int64_t j, int64_t k0, int64_t ks, int64_t K) : b_(b) {
+    j += kPackCols;
+    const bool next_step = j >= tile.cols;
+    if (next_step) j = 0;
+    k_ = next_step ? k0 + ks : k0;
+    row_ = tile.col + j;
+    if (b.k_contiguous && !b.rows && k_ < K) rows_ = std::min(kPackCols, tile.cols - j);
+  }
+
+  // The share of register block `index` of `count`.
+  Soon part(int64_t index, int64_t count) const {
+    const int64_t begin = rows_ * index / count, size = bytes_of(b_.dtype);
+    return {static_cast<const char*>(b_.memory) + ((row_ + begin) * b_.stride + k_) * size,
+            rows_ * (index + 1) / count - begin, b_.stride * size, 16 * size};
+  }
+
+ private:
+  const Operand& b_;
+  int64_t k_, row_, rows_ = 0;
+};
+
 template <class Finish>
 void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                  const Finish& finish) {
@@ -194,11 +218,13 @@ void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile 
       } else if (j % kPackCols == 0) {
         pack<kPanel>(b, tile.col + j, std::min(kPackCols, tile.cols - j), k0, ks, b_block);
       }
-      // The next panel, a part of it beside each block.
-      const int64_t lines = packed.floats ? pieces(kPanel, multiply.blocks()) : 0;
-      for (int64_t block = 0; block < multiply.blocks(); block++) {
-        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks,
-                                                Soon{panel + kPanel * ks + block * lines * ks, lines, 64, 64 * lines});
+      // Beside each block a part of the next panel, or of what is packed next.
+      const int64_t blocks = multiply.blocks(), lines = pieces(kPanel, blocks), before = j % kPackCols / kPanel * blocks;
+      const PackedNext next(b, tile, j / kPackCols * kPackCols, k0, ks, K);
+      for (int64_t block = 0; block < blocks; block++) {
+        const Soon soon = packed.floats ? Soon{panel + kPanel * ks + block * lines * ks, lines, 64, 64 * lines}
+                                        : next.part(before + block, kPackCols / kPanel * blocks);
+        multiply.template block<Right::kPacked>(step, block, j, left(block), 0, panel, kPanel, ks, soon);
       }
     }
   }
