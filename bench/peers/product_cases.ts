@@ -7,17 +7,9 @@ import type { Operands } from "../workload.ts";
 import { blasNames, type Products } from "./blas.ts";
 import { type Duel, type DuelCase, inPython } from "./peer_case.ts";
 
-/** Against every BLAS and PyTorch. With `packed`, PyTorch may also use weights that it has brought into its own layout. */
-function productDuel(
-  products: Products,
-  inputs: { a: Tensor; b: Tensor },
-  call: () => Tensor,
-  packed = false,
-): Duel {
-  const inTorch = inPython("products", {
-    "torch.mm": { ...products, packed: false },
-    ...(packed && { "torch, packed weights": { ...products, packed: true } }),
-  });
+/** Against every BLAS, and PyTorch's. */
+function productDuel(products: Products, inputs: { a: Tensor; b: Tensor }, call: () => Tensor): Duel {
+  const inTorch = inPython("products", { "torch.mm": products });
   const inBlas = blasNames.map((name) => [name, { work: "products", settings: { [name]: products } }]);
   return {
     inputs,
@@ -80,7 +72,7 @@ const experts = (rows: number): DuelCase => ({
     const ends = Array.from({ length: count + 1 }, (_, e) => e * rows);
     const offsets = o.ints(ends, [count + 1]);
     const products = { m: rows, n, k, count, transA: false, transB: true };
-    return productDuel(products, { a, b }, () => groupedMatmul(a, b, { offsets }), true);
+    return productDuel(products, { a, b }, () => groupedMatmul(a, b, { offsets }));
   },
 });
 

@@ -21,7 +21,7 @@ constexpr int64_t kFlatDepth = 64;         // and where B's rows are read in pla
 constexpr int64_t kShallow = 32;           // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
 constexpr int64_t kTiles = 24;             // no fewer where there is room, so that threads end together
-constexpr int64_t kNarrow = 96;            // so many columns are few: A's rows are read in place
+constexpr int64_t kNarrow = 96;         // so many columns are few: A's rows are read in place
 constexpr int64_t kFlat = 24;              // so many rows are few: B's rows are read in place
 
 struct Tile {
@@ -29,10 +29,11 @@ struct Tile {
   Tile turned() const { return {col, cols, row, rows}; }
 };
 
-// Columns [col, …) of B that are packed already, for all of k: steps from k0 on begin at floats[k0 · cols]. None: null.
+// Columns [col, …) of B that are packed already, for all of k, `depth` steps at a time: those from k0 on begin at
+// floats[k0 · cols]. None: null.
 struct Packed {
   const float* floats = nullptr;
-  int64_t col = 0, cols = 0;
+  int64_t col = 0, cols = 0, depth = 0;
 };
 
 // Tells a finish that has an `ahead` that its turn comes after one more register block: time to fetch what it writes.
@@ -61,14 +62,16 @@ MW_INLINE int64_t sums_of(int64_t rows, int64_t cols) {
   return (rows + kMostRows) * pieces(cols, kPanel) * kPanel;
 }
 
-// Floats of B that a narrow tile packs for a step: few columns go deeper, and A's rows are read in longer pieces.
-constexpr int64_t kNarrowFloats = 32 * kDepth;
+// Steps of k of a narrow tile: as many as an eighth of L2 has room for of B, so that A's rows are read in long pieces.
+MW_INLINE int64_t narrow_floats(int64_t cols) {
+  return std::max(l2_bytes() / 8 / int64_t(sizeof(float)), pieces(cols, kPanel) * kPanel * kDepth);
+}
 MW_INLINE int64_t narrow_depth(int64_t K, int64_t cols) {
-  return even_piece(K, std::max(kNarrowFloats / (pieces(cols, kPanel) * kPanel), kDepth), 8);
+  return even_piece(K, narrow_floats(cols) / (pieces(cols, kPanel) * kPanel), 8);
 }
 
 MW_INLINE int64_t blocked_scratch(int64_t rows, int64_t cols) {
-  const int64_t b_floats = std::max(kPackCols * kDepth, cols <= kNarrow ? pieces(cols, kPanel) * kPanel * kDepth + kNarrowFloats : 0);
+  const int64_t b_floats = std::max(kPackCols * kDepth, cols <= kNarrow ? narrow_floats(cols) + 8 * pieces(cols, kPanel) * kPanel : 0);
   return pieces(rows, kBlockRows) * kBlockRows * kDepth + b_floats + sums_of(rows, cols) + kLanes;
 }
 
@@ -120,7 +123,7 @@ class Multiply {
 template <class T, class Finish>
 void narrow_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                  const Finish& finish) {
-  const int64_t depth = packed.floats ? depth_of(K) : narrow_depth(K, tile.cols), steps = pieces(K, depth);
+  const int64_t depth = packed.floats ? packed.depth : narrow_depth(K, tile.cols), steps = pieces(K, depth);
   float* const b_block = scratch;
   const Multiply<Left::kRows, T, Finish> multiply(tile, steps, b_block + pieces(tile.cols, kPanel) * kPanel * depth, finish);
   for (int64_t step = 0; step < steps; step++) {
@@ -193,7 +196,7 @@ class PackedNext {
 template <class Finish>
 void packed_tile(const Operand& a, const Operand& b, const Packed& packed, Tile tile, int64_t K, float* scratch,
                  const Finish& finish) {
-  const int64_t depth = depth_of(K), steps = K == 0 ? 1 : pieces(K, depth);
+  const int64_t depth = packed.floats ? packed.depth : depth_of(K), steps = K == 0 ? 1 : pieces(K, depth);
   float* const b_block = scratch;
   float* const sums = b_block + kPackCols * kDepth;
   float* const a_block = sums + sums_of(tile.rows, tile.cols);
@@ -305,24 +308,27 @@ void gemm(Exec& exec, const Operand& a, const Operand& b, int64_t M, int64_t N, 
   int64_t rows = even_piece(M, share ? most.rows : 192, kBlockRows);
   int64_t cols = even_piece(N, share ? std::clamp<int64_t>(most.strip_floats / K, 128, most.cols) : 256, kPanel);
   // A short side is packed by every tile: they must be long.
-  const int64_t least_rows = N <= kNarrow && !share ? 128 : 48, least_cols = M <= kNarrow ? 128 : 64;
+  const int64_t least_rows = N > kNarrow ? 48 : share ? kBlockRows : 128, least_cols = M <= kNarrow ? 128 : 64;
   const auto too_few = [&] { return pieces(M, rows) * pieces(N, cols) < kTiles; };
   while (too_few() && cols > 256) cols = even_piece(cols, cols - 1, kPanel);
   while (too_few() && rows > least_rows) rows = even_piece(rows, rows - 1, kBlockRows);
   while (too_few() && cols > least_cols) cols = even_piece(cols, cols - 1, kPanel);
   const int64_t row_tiles = pieces(M, rows);
   const int64_t strip = !share ? N : std::max<int64_t>(1, most.strip_floats / (K * cols)) * cols;
-  const int64_t depth = depth_of(K);
+  const int64_t depth = in_place_left(a, N, K) ? narrow_depth(K, N) : depth_of(K);
   for (int64_t col = 0; col < N; col += strip) {
     const int64_t strip_cols = std::min(strip, N - col), col_tiles = pieces(strip_cols, cols);
     Packed packed;
     if (share) {
-      packed = {nullptr, col, pieces(strip_cols, kPanel) * kPanel};
+      packed = {nullptr, col, pieces(strip_cols, kPanel) * kPanel, depth};
       float* const floats = exec.shared<float>(packed.cols * K + kLanes);
-      const int64_t groups = pieces(strip_cols, kPackCols);
-      exec.parallel(groups * pieces(K, depth), [&](int64_t task, Worker&) {
-        const int64_t k0 = task / groups * depth, ks = std::min(depth, K - k0), first = task % groups * kPackCols;
-        pack<kPanel>(b, col + first, std::min(kPackCols, strip_cols - first), k0, ks, floats + k0 * packed.cols + first * ks);
+      const int64_t group = depth > kDepth ? kPanel : kPackCols, groups = pieces(strip_cols, group);
+      const int64_t parts = pieces(depth, kDepth);  // of a step
+      exec.parallel(groups * parts * pieces(K, depth), [&](int64_t task, Worker&) {
+        const int64_t first = task % groups * group, part = task / groups % parts * kDepth, k0 = task / groups / parts * depth;
+        const int64_t ks = std::min(depth, K - k0);
+        pack<kPanel>(b, col + first, std::min(group, strip_cols - first), k0 + part, std::clamp<int64_t>(ks - part, 0, kDepth),
+                     floats + k0 * packed.cols + first * ks + part * kPanel);
       });
       packed.floats = floats;
     }

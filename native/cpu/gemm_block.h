@@ -14,11 +14,10 @@ constexpr int kBlockRows = 12;
 #endif
 #if defined(__aarch64__)
 constexpr bool kByLane = true;
-constexpr int kRowsInPlace = 8;  // there is a vector of each row beside the sums
 #else
 constexpr bool kByLane = false;
-constexpr int kRowsInPlace = kBlockRows;
 #endif
+constexpr int kRowsInPlace = kBlockRows < 8 ? kBlockRows : 8;  // more rows, a power of two apart, would fill a set of L1
 constexpr int kPanel = 2 * kLanes;  // columns of a register block
 constexpr int kMostRows = 12;       // of a block of one vector, which would wait for its sums with fewer
 

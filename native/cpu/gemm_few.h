@@ -8,8 +8,8 @@
 
 namespace mixwright::cpu::MW_ISA {
 
-constexpr int64_t kFew = kLanes / 2;          // the most rows on the narrow side
-constexpr int64_t kFewFloats = 8192;          // of the narrow side in L1 or L2: fewer rows are taken deeper
+constexpr int64_t kFew = 4;                    // the most rows on the narrow side
+constexpr int64_t kFewFloats = 16384;          // of the narrow side in L1: fewer rows are taken deeper
 constexpr int kFewBlock = 4, kManyBlock = 3;  // register block: 4 × 3 vectors of partial sums
 
 // The sums of the lanes of each v[i], as one vector.
@@ -39,7 +39,7 @@ void dot_block(const float* few, int64_t few_stride, const T* const (&rows)[kMan
   constexpr int64_t kLine = 64 / int64_t(sizeof(T));
   int64_t k = 0;
   for (; k + kLine <= ks; k += kLine) {
-    for (int m = 0; m < kManyBlock; m++) prefetch(soon[m] + k);
+    for (int m = 0; m < kManyBlock; m++) __builtin_prefetch(soon[m] + k, 0, 2);
 #pragma GCC unroll 8
     for (int64_t i = 0; i < kLine; i += kLanes) {
       step({load(rows[0] + k + i), load(rows[1] + k + i), load(rows[2] + k + i)}, k + i);

@@ -167,7 +167,7 @@ class RowChunks {
   // The logits of a block, then e^(logit - largest) of each column, its largest one and its sum.
   void take_logits(const Rows& rows, int64_t block, Tile tile, float* scratch) const {
     const Operand vocabulary{weight_.memory, weight_.dtype, D_, true}, right{x_.memory, x_.dtype, D_, true, rows.row};
-    const Packed packed{along_, 0, pieces(rows.count, kPanel) * kPanel};
+    const Packed packed{along_, 0, pieces(rows.count, kPanel) * kPanel, depth_of(D_)};
     tile.cols = pieces(rows.count, kLanes) * kLanes;
     gemm_tile(vocabulary, right, packed, tile, D_, scratch, Store{logits_, DType::f32, ld_});
     float* const logits = logits_ + tile.row * ld_;
