@@ -47,6 +47,11 @@
       "native/ops/sort_by_expert.cpu.cc",
       "native/ops/sum_squares.cpu.cc",
       "native/ops/swiglu.cpu.cc"
+    ],
+    "cuda_sources": [
+      "native/cuda/driver.cu",
+      "native/cuda/exec.cc",
+      "native/ops/add.cuda.cu"
     ]
   }
 }

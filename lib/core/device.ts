@@ -45,11 +45,12 @@ export class Device {
   constructor(
     readonly name: string,
     private readonly limitBytes: number,
-    options: { threads: number; isa: string; modes: ReadonlySet<string> },
+    options: { cuda: number; threads: number; isa: string; modes: ReadonlySet<string> },
   ) {
     const { modes } = options;
     try {
       this.#handle = native().open({
+        cuda: options.cuda,
         threads: options.threads,
         limitBytes,
         isa: options.isa,
@@ -280,9 +281,7 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
   if (!/^(cpu|auto|cuda(:\d+)?)$/.test(name)) {
     throw new ConfigError(`device: name "${name}", needed "cpu", "cuda", "cuda:1" or "auto"`, "device");
   }
-  if (name.startsWith("cuda")) {
-    throw new DeviceError(`device: "${name}" was asked for, this build holds the CPU engine only. Use "cpu"`);
-  }
+  const cuda = cudaDevice(name);
   refuseUnknown("device", options, ["threads", "memoryLimitBytes", "isa", "debug"]);
   const { threads = availableParallelism(), memoryLimitBytes = totalmem(), isa = "", debug = [] } = options;
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
@@ -316,7 +315,20 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
       );
     }
   }
-  return new Device("cpu", memoryLimitBytes, { threads, isa, modes });
+  return new Device(cuda < 0 ? "cpu" : `cuda:${cuda}`, memoryLimitBytes, { cuda, threads, isa, modes });
+}
+
+/** The number of the CUDA device that a name stands for, -1 for the CPU. Throws DeviceError, with the reason, if it isn't there. */
+function cudaDevice(name: string): number {
+  if (name === "cpu") return -1;
+  const { devices, reason } = native().cudaDevices();
+  if (name === "auto") return devices.length > 0 ? 0 : -1;
+  const wanted = Number(name.split(":")[1] ?? 0);
+  if (wanted < devices.length) return wanted;
+  const why = devices.length === 0 ? reason : `the last device is cuda:${devices.length - 1}`;
+  throw new DeviceError(
+    `device: "${name}" was asked for, ${why}. Use "cpu", or "auto" for the best there is`,
+  );
 }
 
 /** Moves a tensor out of the scope that made it and labels it: what a model or an optimizer owns. */

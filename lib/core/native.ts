@@ -8,6 +8,8 @@ export type OpFunction = (device: number, ...operands: (number | boolean | numbe
 /** The addon's exports; native/binding/module.cc is the other side. */
 export interface Binding {
   open(options: {
+    /** Which CUDA device; -1: the CPU. */
+    cuda: number;
     threads: number;
     limitBytes: number;
     isa: string;
@@ -39,9 +41,18 @@ export interface Binding {
   setStep(device: number, step: number): void;
   stats(device: number): NativeStats;
   usableIsas(): string[];
+  cudaDevices(): CudaDevices;
   ops: Record<string, OpFunction>;
   /** Per op a letter for each operand: I tensor read, O tensor written, i/o lists of them, n number. */
   signatures: Record<string, string>;
+}
+
+export interface CudaDevices {
+  /** Does this engine hold CUDA kernels? */
+  built: boolean;
+  /** Why there is no device; empty if there is one. */
+  reason: string;
+  devices: { name: string; capability: string; multiprocessors: number; bytes: number }[];
 }
 
 export interface NativeStats {
@@ -87,9 +98,10 @@ export function loadEngine(paths: readonly string[]): { binding: Binding; file: 
 
 let loaded: { binding: Binding; file: string } | undefined;
 
-/** The native engine, loaded at first use. */
+/** The native engine, loaded at first use: the file that MIXWRIGHT_ENGINE names, or the first of enginePaths that works. */
 export function native(): Binding {
-  loaded ??= loadEngine(enginePaths());
+  const chosen = process.env.MIXWRIGHT_ENGINE;
+  loaded ??= loadEngine(chosen ? [path.resolve(chosen)] : enginePaths());
   return loaded.binding;
 }
 

@@ -85,10 +85,11 @@ inline void collect_output(std::vector<View>& outputs, const OutList& list) {
 template <class T>
 void collect_output(std::vector<View>&, const T&) {}
 
-template <class Kernel>
+template <class Kernel, class CudaKernel>
 struct OpRow {
   const char* name;
   Kernel* const cpu::Kernels::*kernel;
+  CudaKernel* cuda;  // null in an engine without CUDA
 };
 
 template <class Signature>
@@ -97,6 +98,7 @@ struct OpBinding;
 template <class... Args>
 struct OpBinding<void(cpu::Exec&, Args...)> {
   using Kernel = void(cpu::Exec&, Args...);
+  using CudaKernel = void(cuda::Exec&, Args...);
 
   static std::string signature() { return std::string{Argument<std::decay_t<Args>>::letter...}; }
 
@@ -106,7 +108,7 @@ struct OpBinding<void(cpu::Exec&, Args...)> {
  private:
   template <size_t... I>
   static void enqueue(const Call& call, std::index_sequence<I...>) {
-    const auto& row = call.data<OpRow<Kernel>>();
+    const auto& row = call.data<OpRow<Kernel, CudaKernel>>();
     Environment& env = call.environment();
     Device& device = call.device(0);
     env.throw_if_poisoned(device);
@@ -115,17 +117,21 @@ struct OpBinding<void(cpu::Exec&, Args...)> {
                                   std::to_string(sizeof...(Args)));
     }
     const OpCall op{call, device, row.name};
-    Kernel* const run = device.kernels->*row.kernel;
+    const auto run = [on_cpu = device.kernels->*row.kernel, on_cuda = row.cuda](auto& exec, const auto&... operands) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(exec)>, cpu::Exec>) on_cpu(exec, operands...);
+      else if (!on_cuda) throw KernelError("has no CUDA kernel yet");
+      else on_cuda(exec, operands...);
+    };
     std::tuple<std::decay_t<Args>...> operands{Argument<std::decay_t<Args>>::read(op, call[I + 1])...};
     if (device.stream.modes().finite) {
       std::vector<View> outputs;
       (collect_output(outputs, std::get<I>(operands)), ...);
-      device.enqueue(row.name, [run, operands = std::move(operands), outputs = std::move(outputs)](cpu::Exec& exec) {
+      device.enqueue(row.name, [run, operands = std::move(operands), outputs = std::move(outputs), &device](auto& exec) {
         run(exec, std::get<I>(operands)...);
-        check_finite(outputs);
+        device.check_outputs(outputs);
       });
     } else {
-      device.enqueue(row.name, [run, operands = std::move(operands)](cpu::Exec& exec) { run(exec, std::get<I>(operands)...); });
+      device.enqueue(row.name, [run, operands = std::move(operands)](auto& exec) { run(exec, std::get<I>(operands)...); });
     }
     env.throw_if_failed_inline(device);
   }

@@ -21,26 +21,24 @@ const cpu::IsaChoice& choose_isa(const std::string& wanted) {
   throw std::invalid_argument("device: instruction set \"" + wanted + "\" is not usable here; usable are " + have);
 }
 
+#ifdef MW_CUDA
+Pool::Source memory_of(Stream& stream, cuda::Exec* engine) {
+  if (!engine) return {take_pages, give_back_pages, [&stream] { stream.drain(); }};
+  // cudaFree waits for the device by itself.
+  return {[engine](size_t bytes) { return engine->take(bytes); }, [engine](void* memory, size_t) { engine->give_back(memory); },
+          [&stream] { stream.drain(); }};
+}
+#else
 Pool::Source host_memory(Stream& stream) {
   return {take_pages, give_back_pages, [&stream] { stream.drain(); }};
 }
+#endif
 
-// Debug mode `guard`: 64 bytes on either side of a block, and at first its content, hold a pattern that reads as NaN in
-// both f32 and bf16.
+// Debug mode `guard`: 64 bytes on either side of a block, and at first its content, hold bytes that read as NaN in both f32
+// and bf16.
 constexpr int64_t kFence = 64;
-constexpr uint32_t kPattern = 0x7fc17fc1u;
+constexpr int kPattern = 0xff;  // of each byte
 
-void paint(char* begin, int64_t bytes) {
-  for (int64_t i = 0; i + 4 <= bytes; i += 4) std::memcpy(begin + i, &kPattern, 4);
-}
-
-void check_fence(const char* begin, const char* side, int64_t block_bytes) {
-  for (int64_t i = 0; i < kFence; i += 4) {
-    if (std::memcmp(begin + i, &kPattern, 4) != 0) {
-      throw KernelError("a kernel wrote " + std::string(side) + " a block of " + std::to_string(block_bytes) + " bytes");
-    }
-  }
-}
 // Once the device is closed there is no stream to poison.
 template <class Check>
 void report_broken_fence(const Check& check) {
@@ -55,16 +53,75 @@ void report_broken_fence(const Check& check) {
 Device::Device(const DeviceOptions& options)
     : kernels(choose_isa(options.isa).kernels),
       isa(choose_isa(options.isa).name),
+#ifdef MW_CUDA
+      cuda_(options.cuda < 0 ? nullptr : new cuda::Exec(options.cuda)),
+      pool(memory_of(stream, cuda_.get()), options.limit_bytes),
+      exec_(cuda_ ? 1 : options.threads),
+#else
       pool(host_memory(stream), options.limit_bytes),
       exec_(options.threads),
-      stream(options.modes) {}
+#endif
+      stream(options.modes) {
+#ifdef MW_CUDA
+  if (cuda_) stream.enqueue("open", [this] { cuda_->use_here(); });
+#endif
+}
+
+void Device::copy_in(void* to, const void* from, int64_t bytes) {
+#ifdef MW_CUDA
+  if (cuda_) return cuda_->copy_in(to, from, bytes);
+#endif
+  if (bytes > 0) std::memcpy(to, from, size_t(bytes));
+}
+
+void Device::copy_out(void* to, const void* from, int64_t bytes) {
+  wait();
+#ifdef MW_CUDA
+  if (cuda_) return cuda_->copy_out(to, from, bytes);
+#endif
+  if (bytes > 0) std::memcpy(to, from, size_t(bytes));
+}
+
+void Device::wait() {
+#ifdef MW_CUDA
+  if (cuda_) cuda_->settle();
+#endif
+}
+
+void Device::check_outputs(const std::vector<View>& outputs) {
+#ifdef MW_CUDA
+  if (cuda_) {
+    for (const View& output : outputs) {
+      if (output && output.dtype != DType::i32) cuda::require_finite(*cuda_, In{output});
+    }
+    return cuda_->settle();
+  }
+#endif
+  check_finite(outputs);
+}
+
+void Device::paint(char* begin, int64_t bytes) {
+#ifdef MW_CUDA
+  if (cuda_) return cuda_->fill(begin, kPattern, bytes);
+#endif
+  std::memset(begin, kPattern, size_t(bytes));
+}
+
+void Device::check_fence(const char* begin, const char* side, int64_t block_bytes) {
+  unsigned char fence[kFence];
+  copy_out(fence, begin, kFence);
+  for (const unsigned char byte : fence) {
+    if (byte == kPattern) continue;
+    throw KernelError("a kernel wrote " + std::string(side) + " a block of " + std::to_string(block_bytes) + " bytes");
+  }
+}
 
 Block* Device::take(int64_t bytes) {
   if (!stream.modes().guard) return new Block{pool.take(bytes), bytes, 1};
   const int64_t body = (bytes + 3) / 4 * 4, whole = body + 2 * kFence;
   char* memory = static_cast<char*>(pool.take(whole));
   // As what a read does when it is done: on a poisoned stream too, for the check below may come after a reset.
-  stream.enqueue_read("guard", [] {}, [memory, whole](const Failure*) { paint(memory, whole); });
+  stream.enqueue_read("guard", [] {}, [this, memory, whole](const Failure*) { paint(memory, whole); });
   return new Block{memory + kFence, bytes, 1};
 }
 
@@ -77,7 +134,7 @@ void Device::let_go(Block* block) {
     const int64_t given = bytes, body = (bytes + 3) / 4 * 4;
     memory -= kFence;
     bytes = body + 2 * kFence;
-    const auto check = [memory, body, given] {
+    const auto check = [this, memory, body, given] {
       check_fence(memory, "before", given);
       check_fence(memory + kFence + body, "past", given);
     };

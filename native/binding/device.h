@@ -1,6 +1,7 @@
 // One opened device of one Node environment: its stream, its memory, its threads, and the tensors that live there.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,9 @@
 #include "core/stream.h"
 #include "cpu/exec.h"
 #include "ops/kernels.h"
+#ifdef MW_CUDA
+#include "cuda/exec.h"
+#endif
 
 namespace mixwright {
 
@@ -20,6 +24,7 @@ struct Block {
 };
 
 struct DeviceOptions {
+  int cuda = -1;  // which CUDA device; -1: the CPU
   int threads = 1;
   int64_t limit_bytes = 0;
   std::string isa;  // empty: the best this processor runs
@@ -36,19 +41,48 @@ class Device {
   // Ends the stream; only `let_go` may follow.
   void close();
 
-  // Enqueues a kernel; `call` gets the engine's threads when its turn comes. A failure poisons the stream, it isn't thrown.
+  // Enqueues a kernel; `call` gets the engine, a cpu::Exec or a cuda::Exec, when its turn comes. A failure poisons the stream,
+  // it isn't thrown.
   template <class Call>
   void enqueue(const char* op, Call call) {
+#ifdef MW_CUDA
+    if (cuda_) {
+      return stream.enqueue(op, [this, op, call = std::move(call)] {
+        cuda_->begin(op, &stream.place_path(), stream.place_step());
+        cuda_->check();
+        call(*cuda_);
+        if (stream.modes().sync) cuda_->settle();
+      });
+    }
+#endif
     stream.enqueue(op, [exec = &exec_, call = std::move(call)] { call(*exec); });
   }
+
+  // In a command: copies between the host's memory and the device's, in the order of the stream. copy_out, and wait, see to it
+  // that all that was enqueued before is done, and throw what failed in it.
+  void copy_in(void* to, const void* from, int64_t bytes);
+  void copy_out(void* to, const void* from, int64_t bytes);
+  void wait();
+  // The same: throws if an output holds a number that isn't finite.
+  void check_outputs(const std::vector<View>& outputs);
 
   const cpu::Kernels* kernels;
   std::string isa;
   int64_t live_tensors = 0;
+
+#ifdef MW_CUDA
+ private:
+  std::unique_ptr<cuda::Exec> cuda_;  // null: a device of the CPU. Its memory is the pool's
+
+ public:
+#endif
   Pool pool;  // before the stream: it outlives what the stream still runs
   int threads() const { return exec_.threads(); }
 
  private:
+  void paint(char* begin, int64_t bytes);
+  void check_fence(const char* begin, const char* side, int64_t block_bytes);
+
   bool closed_ = false;
   cpu::Exec exec_;
 

@@ -65,10 +65,11 @@ View view_from(const Call& call, size_t first) {  // dtype, rank, d0, d1, d2, d3
   return view;
 }
 
-// open({ threads, limitBytes, isa, sync, finite, trace, guard }) -> device id
+// open({ cuda, threads, limitBytes, isa, sync, finite, trace, guard }) -> device id
 napi_value open(const Call& call) {
   const Napi::Object given(call.node(), call[0]);
   DeviceOptions options;
+  options.cuda = given.Get("cuda").As<Napi::Number>().Int32Value();
   options.threads = given.Get("threads").As<Napi::Number>().Int32Value();
   options.limit_bytes = given.Get("limitBytes").As<Napi::Number>().Int64Value();
   options.isa = given.Get("isa").As<Napi::String>().Utf8Value();
@@ -133,11 +134,27 @@ void upload(const Call& call) {
   const char* begin = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
   std::vector<char> copy(begin, begin + array.ByteLength());
   const bool finite = slot.device->stream.modes().finite;
-  slot.device->enqueue("upload", [copy = std::move(copy), from, target, finite](cpu::Exec&) {
-    convert(copy.data(), from, target.memory, target.dtype, target.size());
-    if (finite) check_finite({target});
+  Device& device = *slot.device;
+  device.enqueue("upload", [copy = std::move(copy), from, target, finite, &device](auto&) {
+    const auto send = [&](const std::vector<char>& bytes) { device.copy_in(target.memory, bytes.data(), int64_t(bytes.size())); };
+    if (from == target.dtype) {
+      send(copy);
+    } else {
+      std::vector<char> converted(size_t(target.bytes()));
+      convert(copy.data(), from, converted.data(), target.dtype, target.size());
+      send(converted);
+    }
+    if (finite) device.check_outputs({target});
   });
   env.throw_if_failed_inline(*slot.device);
+}
+
+// In a command: the elements of a tensor, in another format, in the host's memory.
+void fetch(Device& device, const View& source, void* target, DType to) {
+  if (source.dtype == to) return device.copy_out(target, source.memory, source.bytes());
+  std::vector<char> stored(size_t(source.bytes()));
+  device.copy_out(stored.data(), source.memory, source.bytes());
+  convert(stored.data(), source.dtype, target, to, source.size());
 }
 
 // read(tensor) -> Promise of a Float32Array (f32, bf16) or Int32Array (i32) of its own.
@@ -158,7 +175,7 @@ napi_value read(const Call& call) {
     pending->array = Napi::Persistent(Napi::TypedArray(array));
   }
   return env.wait_for(*slot.device, "read",
-                      [source, target, to] { convert(source.memory, source.dtype, target, to, source.size()); },
+                      [device = slot.device, source, target, to] { fetch(*device, source, target, to); },
                       std::move(pending));
 }
 
@@ -173,7 +190,7 @@ napi_value read_raw(const Call& call) {
   const Napi::Uint8Array array = Napi::Uint8Array::New(call.node(), size_t(source.size() * bytes_of(to)));
   void* target = array.ArrayBuffer().Data();
   pending->array = Napi::Persistent(Napi::TypedArray(array));
-  return env.wait_for(*slot.device, "read", [source, target, to] { convert(source.memory, source.dtype, target, to, source.size()); },
+  return env.wait_for(*slot.device, "read", [device = slot.device, source, target, to] { fetch(*device, source, target, to); },
                       std::move(pending));
 }
 
@@ -181,7 +198,7 @@ napi_value read_raw(const Call& call) {
 napi_value fence(const Call& call) {
   Environment& env = call.environment();
   Device& device = call.device(0);
-  return env.wait_for(device, "fence", [] {}, std::make_unique<Pending>(call.node()));
+  return env.wait_for(device, "fence", [&device] { device.wait(); }, std::make_unique<Pending>(call.node()));
 }
 
 // setFinite(device, on): whether commands enqueued from now on have their outputs checked.
@@ -217,6 +234,30 @@ napi_value usable_isas(const Call& call) {
   return names;
 }
 
+// cudaDevices() -> { built, reason, devices: [{ name, capability, multiprocessors, bytes }] }; reason: why there is none
+napi_value cuda_devices(const Call& call) {
+  Napi::Object out = Napi::Object::New(call.node());
+  Napi::Array devices = Napi::Array::New(call.node());
+  out.Set("devices", devices);
+#ifdef MW_CUDA
+  out.Set("built", true);
+  out.Set("reason", cuda::why_no_device());
+  for (int i = 0; i < cuda::device_count(); i++) {
+    const cuda::Properties found = cuda::properties(i);
+    Napi::Object one = Napi::Object::New(call.node());
+    one.Set("name", found.name);
+    one.Set("capability", std::to_string(found.major) + "." + std::to_string(found.minor));
+    one.Set("multiprocessors", found.multiprocessors);
+    one.Set("bytes", double(found.memory_bytes));
+    devices.Set(uint32_t(i), one);
+  }
+#else
+  out.Set("built", false);
+  out.Set("reason", "this engine was built without CUDA");
+#endif
+  return out;
+}
+
 template <auto body>
 void put(Napi::Env env, Napi::Object& exports, const char* name, const void* data = nullptr) {
   napi_value function;
@@ -226,8 +267,8 @@ void put(Napi::Env env, Napi::Object& exports, const char* name, const void* dat
   exports.Set(name, function);
 }
 
-template <class Kernel>
-void put_op(Napi::Env env, Napi::Object& ops, Napi::Object& signatures, const OpRow<Kernel>& row) {
+template <class Kernel, class CudaKernel>
+void put_op(Napi::Env env, Napi::Object& ops, Napi::Object& signatures, const OpRow<Kernel, CudaKernel>& row) {
   put<OpBinding<Kernel>::call>(env, ops, row.name, &row);
   signatures.Set(row.name, OpBinding<Kernel>::signature());
 }
@@ -251,12 +292,20 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   put<set_step>(env, exports, "setStep");
   put<stats>(env, exports, "stats");
   put<usable_isas>(env, exports, "usableIsas");
+  put<cuda_devices>(env, exports, "cudaDevices");
   Napi::Object ops = Napi::Object::New(env), signatures = Napi::Object::New(env);
+#ifdef MW_CUDA
+#define MW_ON_CUDA(name) cuda::name
+#else
+#define MW_ON_CUDA(name) nullptr
+#endif
 #define MW_ROW(name)                                                                                  \
-  static constexpr OpRow<name##_signature<cpu::Exec>> name##_row{#name, &cpu::Kernels::name};         \
+  static constexpr OpRow<name##_signature<cpu::Exec>, name##_signature<cuda::Exec>> name##_row{       \
+      #name, &cpu::Kernels::name, MW_ON_CUDA(name)};                                                  \
   put_op(env, ops, signatures, name##_row);
   MIXWRIGHT_OPS(MW_ROW)
 #undef MW_ROW
+#undef MW_ON_CUDA
   exports.Set("ops", ops);
   exports.Set("signatures", signatures);
   return exports;

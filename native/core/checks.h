@@ -3,6 +3,7 @@
 #pragma once
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/tensor.h"
@@ -11,6 +12,14 @@ namespace mixwright {
 
 struct KernelError : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+// What a kernel on another processor has found out after its command had left the queue: it says which one it was.
+struct LateFailure : KernelError {
+  LateFailure(const std::string& what, std::string op_name, std::string module_path, int64_t at_step)
+      : KernelError(what), op(std::move(op_name)), path(std::move(module_path)), step(at_step) {}
+  std::string op, path;
+  int64_t step;
 };
 
 inline void require(bool ok, const char* what) {

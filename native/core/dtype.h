@@ -3,6 +3,13 @@
 #include <cstdint>
 #include <cstring>
 
+// Functions that kernels on a GPU call too.
+#ifdef __CUDACC__
+#define MW_ANYWHERE __host__ __device__
+#else
+#define MW_ANYWHERE
+#endif
+
 namespace mixwright {
 
 enum class DType : uint8_t { f32 = 0, bf16 = 1, i32 = 2, f16 = 3 };  // f16 only crosses the border in uploads
@@ -12,7 +19,7 @@ struct bf16 {
   uint16_t bits;
 };
 
-constexpr int64_t bytes_of(DType dtype) {
+MW_ANYWHERE constexpr int64_t bytes_of(DType dtype) {
   return dtype == DType::f32 || dtype == DType::i32 ? 4 : 2;
 }
 
@@ -28,9 +35,9 @@ constexpr const char* name_of(DType dtype) {
 
 // `static` keeps one private copy per translation unit, so that a copy compiled for a newer processor is never linked
 // into code that runs on an older one.
-static inline float widen(float x) { return x; }
+MW_ANYWHERE static inline float widen(float x) { return x; }
 
-static inline float widen(bf16 x) {
+MW_ANYWHERE static inline float widen(bf16 x) {
   const uint32_t bits = uint32_t(x.bits) << 16;
   float out;
   std::memcpy(&out, &bits, 4);
@@ -38,7 +45,7 @@ static inline float widen(bf16 x) {
 }
 
 // Rounds to nearest, ties to even; NaN stays NaN.
-static inline void narrow(float x, bf16& out) {
+MW_ANYWHERE static inline void narrow(float x, bf16& out) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);
   if ((bits & 0x7fffffffu) > 0x7f800000u) {
@@ -48,6 +55,6 @@ static inline void narrow(float x, bf16& out) {
   }
 }
 
-static inline void narrow(float x, float& out) { out = x; }
+MW_ANYWHERE static inline void narrow(float x, float& out) { out = x; }
 
 }  // namespace mixwright

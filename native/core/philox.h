@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/dtype.h"
+
 namespace mixwright {
 
 constexpr int kPhiloxRounds = 10;
@@ -13,7 +15,7 @@ struct PhiloxBlock {
 };
 
 // Key = seed; counter words = counter (low, high), stream (low, high). `static`: see dtype.h.
-static inline PhiloxBlock philox(uint64_t seed, uint64_t stream, uint64_t counter) {
+MW_ANYWHERE static inline PhiloxBlock philox(uint64_t seed, uint64_t stream, uint64_t counter) {
   uint32_t c0 = uint32_t(counter), c1 = uint32_t(counter >> 32), c2 = uint32_t(stream), c3 = uint32_t(stream >> 32);
   uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
   for (int round = 0; round < kPhiloxRounds; round++) {
@@ -29,6 +31,6 @@ static inline PhiloxBlock philox(uint64_t seed, uint64_t stream, uint64_t counte
 }
 
 // [0, 1) with 24 bits: every value is exact in float.
-static inline float uniform01(uint32_t bits) { return float(bits >> 8) * 0x1p-24f; }
+MW_ANYWHERE static inline float uniform01(uint32_t bits) { return float(bits >> 8) * 0x1p-24f; }
 
 }  // namespace mixwright

@@ -6,6 +6,8 @@
 #include <exception>
 #include <unistd.h>
 
+#include "core/checks.h"
+
 namespace mixwright {
 
 namespace {
@@ -64,8 +66,10 @@ void Stream::run_next() {
   if (!poisoned_.load(std::memory_order_relaxed)) {
     try {
       command.run();
+    } catch (const LateFailure& late) {
+      poison({late.op, late.path, late.what(), late.step});
     } catch (const std::exception& error) {
-      poison(command.op, error.what());
+      poison({command.op, at_->path, error.what(), at_->step});
     }
   }
   if (modes_.trace) {
@@ -76,8 +80,8 @@ void Stream::run_next() {
   queue_.pop();
 }
 
-void Stream::poison(const char* op, std::string message) {
-  failure_ = Failure{op, at_->path, std::move(message), at_->step};
+void Stream::poison(Failure failure) {
+  failure_ = std::move(failure);
   poisoned_.store(true, std::memory_order_release);
 }
 

@@ -57,6 +57,10 @@ class Stream {
   void reset();  // waits until the queue is empty, then forgets the failure
   void drain();
 
+  // In a command: where it comes from.
+  const std::string& place_path() const { return at_->path; }
+  int64_t place_step() const { return at_->step; }
+
   int64_t queued() const { return queue_.size(); }
   int64_t commands() const { return commands_; }
   double blocked_ms() const { return blocked_ms_; }
@@ -114,7 +118,7 @@ class Stream {
   void wait_for_room();
   void run_next();
   void loop();
-  void poison(const char* op, std::string message);
+  void poison(Failure failure);
   void write_trace() const;
 
   static constexpr int64_t kMaxQueued = 16384;

@@ -50,14 +50,16 @@ export interface OpCheck {
   gradientFactor?: number;
 }
 
+/** Where ops are tested: "cpu", or "cuda" (MIXWRIGHT_TEST_DEVICE), whose ways then differ by `sync` alone. */
+const testDevice = process.env.MIXWRIGHT_TEST_DEVICE ?? "cpu";
+/** Instruction sets besides the best, which the CPU is tested with. */
+const otherIsas = testDevice === "cpu" ? native().usableIsas().slice(1) : [];
+
 const configurations: { title: string; threads: number; debug: DebugMode[]; isa?: string }[] = [
   { title: "2 threads", threads: 2, debug: ["guard"] },
   { title: "1 thread", threads: 1, debug: ["guard"] },
   { title: "sync", threads: 2, debug: ["sync", "guard"] },
-  ...native()
-    .usableIsas()
-    .slice(1)
-    .map((isa) => ({ title: isa, threads: 2, debug: ["guard"] as DebugMode[], isa })),
+  ...otherIsas.map((isa) => ({ title: isa, threads: 2, debug: ["guard"] as DebugMode[], isa })),
 ];
 
 /** Names of the ways a test runs an op: threads, inline, and each instruction set besides the best. */
@@ -70,7 +72,7 @@ const open: Record<string, Promise<Device>> = {};
 /** A device of this test file, the same one for each title; closed at its end, when nothing may be left alive. */
 export function opened(title = "2 threads"): Promise<Device> {
   const { threads, debug, isa } = configurations.find((c) => c.title === title)!;
-  open[title] ??= device("cpu", { threads, debug, isa });
+  open[title] ??= device(testDevice, { threads, debug, isa });
   return open[title];
 }
 
@@ -220,7 +222,7 @@ export function checkOp(op: OpCheck): void {
         sameBits(first, await perf("2 threads"));
         sameBits(first, await perf("1 thread"));
         sameBits(first, await perf("sync"));
-        for (const isa of native().usableIsas().slice(1)) {
+        for (const isa of otherIsas) {
           const other = await perf(isa);
           expected.forEach((want, i) => {
             expect(relativeError(other.outputs[i]!, want), `${isa}, output ${i}`).toBeLessThan(tolerance);

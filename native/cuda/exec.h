@@ -1,0 +1,100 @@
+// The CUDA engine's device, as a kernel file's host code sees it: one stream, its scratch memory, and the way a kernel tells
+// of data that it can't work with. Without CUDA's headers, so that binding/ can include it.
+//
+// Nothing here waits for the device, but what says so.
+#pragma once
+#include <cstdint>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "core/checks.h"
+#include "core/tensor.h"
+#include "cuda/fault.h"
+
+struct CUstream_st;
+
+namespace mixwright::cuda {
+
+// What one device is: asked once, when it is opened.
+struct Properties {
+  std::string name;
+  int major = 0, minor = 0, multiprocessors = 0;
+  int64_t memory_bytes = 0, shared_bytes = 0;  // shared: the most that one block may have
+};
+
+// Why there is no device, in words: no driver, too old a driver (with both versions), no device. Empty: there is one.
+std::string why_no_device();
+int device_count();
+Properties properties(int ordinal);
+
+class Exec {
+ public:
+  explicit Exec(int ordinal);
+  ~Exec();
+  Exec(const Exec&) = delete;
+  Exec& operator=(const Exec&) = delete;
+
+  const Properties& properties() const { return properties_; }
+  CUstream_st* stream() const { return stream_; }
+
+  // Device memory for partial sums and the like: one block per `slot`, kept, and grown when needed. Every kernel call may use
+  // all slots; their content doesn't survive the call.
+  template <class T>
+  T* scratch(int64_t count, int slot = 0) {
+    return static_cast<T*>(bytes(slot, count * int64_t(sizeof(T))));
+  }
+  // The same, with a copy of `host`.
+  template <class T>
+  const T* upload(const std::vector<T>& host, int slot) {
+    T* const memory = scratch<T>(int64_t(host.size()), slot);
+    copy_in(memory, host.data(), int64_t(host.size() * sizeof(T)));
+    return memory;
+  }
+
+  // For a kernel that checks its data: what it passes to report() (fault.h) becomes a message in this printf format, with up
+  // to three numbers (%lld), that poisons the stream under the present command's name.
+  Report report(const char* format);
+
+  // Makes the device the calling thread's.
+  void use_here();
+
+  // The command whose kernels are launched next: for messages.
+  void begin(const char* op, const std::string* path, int64_t step);
+  // Throws what kernels have reported so far (LateFailure), or CUDA's own error. Doesn't wait.
+  void check();
+  // Waits for all that was launched, then checks.
+  void settle();
+
+  void* take(size_t bytes);  // null when there is no room
+  void give_back(void* memory);
+  void copy_in(void* device, const void* host, int64_t bytes);   // `host` may go when it returns
+  void copy_out(void* host, const void* device, int64_t bytes);  // waits
+  void fill(void* device, int byte, int64_t bytes);
+
+ private:
+  struct Command {
+    const char* op;
+    std::string path;
+    int64_t step;
+    const char* format;
+  };
+  void* bytes(int slot, int64_t count);
+  void wait();  // for all that was launched; throws CUDA's own errors
+
+  static constexpr int kSlots = 8;
+  Properties properties_;
+  int ordinal_;
+  CUstream_st* stream_ = nullptr;
+  struct {
+    void* memory = nullptr;
+    int64_t size = 0;
+  } scratch_[kSlots];
+  Fault* fault_ = nullptr;  // seen by host and device
+  const char* op_ = "";
+  const std::string* path_ = nullptr;
+  int64_t step_ = -1;
+  std::vector<Command> reports_;  // since the last settle()
+};
+
+}  // namespace mixwright::cuda

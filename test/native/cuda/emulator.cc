@@ -1,0 +1,304 @@
+#include "emulator.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <csetjmp>
+#include <cstdio>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "cuda/exec.h"
+
+#undef threadIdx
+#undef blockIdx
+#undef blockDim
+#undef gridDim
+
+namespace emulator {
+namespace {
+constexpr size_t kStack = 256 << 10;
+
+struct Copy {
+  void* to;
+  const void* from;
+  int valid;
+};
+
+struct Barrier {
+  int arrived = 0, counted = 0, result = 0;
+  unsigned generation = 0;
+};
+
+struct Fiber {
+  char* stack = nullptr;
+  jmp_buf at;
+  Indices indices;
+  bool started = false, ended = false;
+  const Barrier* waits = nullptr;
+  unsigned generation = 0;
+  std::deque<std::vector<Copy>> groups;
+  std::vector<Copy> open;
+};
+
+// One block at a time, on the calling thread.
+struct Machine {
+  std::vector<Fiber> fibers;  // their stacks serve again
+  std::vector<char*> stacks;
+  Barrier block;
+  std::vector<Barrier> warps;
+  std::vector<LaneSlot> slots;
+  std::vector<int> warp_live;
+  int live = 0, threads = 0;
+  Fiber* running = nullptr;
+  jmp_buf scheduler;
+  ucontext_t first;
+  const std::function<void()>* kernel = nullptr;
+  std::vector<unsigned char> shared;
+  void* shared_begin = nullptr;
+  bool backwards = false;
+};
+thread_local Machine machine;
+
+int index_of(const Fiber* fiber) { return int(fiber - machine.fibers.data()); }
+
+void release(Barrier& barrier) {
+  barrier.result = barrier.counted;
+  barrier.arrived = barrier.counted = 0;
+  barrier.generation++;
+}
+
+void give_way() {
+  if (_setjmp(machine.running->at) == 0) _longjmp(machine.scheduler, 1);
+}
+
+int arrive(Barrier& barrier, int expected, int count) {
+  barrier.counted += count;
+  if (++barrier.arrived == expected) {
+    release(barrier);
+    return barrier.result;
+  }
+  Fiber* const fiber = machine.running;
+  fiber->waits = &barrier;
+  fiber->generation = barrier.generation;
+  give_way();
+  return barrier.result;
+}
+
+void leave() {
+  Machine& m = machine;
+  Fiber* const fiber = m.running;
+  fiber->ended = true;
+  const size_t warp = size_t(index_of(fiber) / 32);
+  m.live--;
+  m.warp_live[warp]--;
+  if (m.live > 0 && m.block.arrived == m.live) release(m.block);
+  if (m.warp_live[warp] > 0 && m.warps[warp].arrived == m.warp_live[warp]) release(m.warps[warp]);
+  _longjmp(m.scheduler, 1);
+}
+
+void entry() {
+  (*machine.kernel)();
+  leave();
+}
+
+void resume(Fiber& fiber) {
+  Machine& m = machine;
+  m.running = &fiber;
+  if (_setjmp(m.scheduler) != 0) return;
+  if (fiber.started) _longjmp(fiber.at, 1);
+  fiber.started = true;
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = fiber.stack;
+  context.uc_stack.ss_size = kStack;
+  context.uc_link = nullptr;
+  makecontext(&context, entry, 0);
+  setcontext(&context);
+}
+
+void run_block(dim3 grid, dim3 block) {
+  Machine& m = machine;
+  const int threads = m.threads;
+  std::memset(m.shared_begin, 0xff, m.shared.size() - 128);
+  m.block = Barrier{};
+  m.warps.assign(size_t((threads + 31) / 32), Barrier{});
+  m.warp_live.assign(m.warps.size(), 0);
+  m.live = threads;
+  for (int i = 0; i < threads; i++) {
+    Fiber& fiber = m.fibers[size_t(i)];
+    fiber.started = fiber.ended = false;
+    fiber.waits = nullptr;
+    fiber.groups.clear();
+    fiber.open.clear();
+    fiber.indices = {dim3(unsigned(i), 0, 0), block, dim3(unsigned(threads)), grid};
+    m.warp_live[size_t(i / 32)]++;
+  }
+  while (m.live > 0) {
+    bool moved = false;
+    for (int n = 0; n < threads; n++) {
+      Fiber& fiber = m.fibers[size_t(m.backwards ? threads - 1 - n : n)];
+      if (fiber.ended) continue;
+      if (fiber.waits && fiber.waits->generation == fiber.generation) continue;
+      fiber.waits = nullptr;
+      moved = true;
+      resume(fiber);
+    }
+    if (!moved) {
+      std::fprintf(stderr, "emulator: a barrier that some threads of block %u never reach\n", block.x);
+      std::abort();
+    }
+  }
+}
+}  // namespace
+
+Indices& indices() { return machine.running->indices; }
+int lane() { return index_of(machine.running) % 32; }
+LaneSlot* warp_slots() { return machine.slots.data() + index_of(machine.running) / 32 * 32; }
+void* dynamic_shared() { return machine.shared_begin; }
+
+void block_barrier() { arrive(machine.block, machine.live, 0); }
+int block_barrier_count(int predicate) { return arrive(machine.block, machine.live, predicate != 0); }
+void warp_barrier() {
+  const size_t warp = size_t(index_of(machine.running) / 32);
+  arrive(machine.warps[warp], machine.warp_live[warp], 0);
+}
+
+void run(dim3 grid, int threads, size_t shared_bytes, const std::function<void()>& kernel) {
+  Machine& m = machine;
+  m.kernel = &kernel;
+  m.threads = threads;
+  while (m.stacks.size() < size_t(threads)) {
+    m.stacks.push_back(static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)));
+  }
+  if (m.fibers.size() < size_t(threads)) {
+    m.fibers = std::vector<Fiber>(size_t(threads));
+    m.slots.resize(size_t(threads + 31) / 32 * 32);
+  }
+  for (int i = 0; i < threads; i++) m.fibers[size_t(i)].stack = m.stacks[size_t(i)];
+  m.shared.resize(shared_bytes + 256);
+  m.shared_begin = reinterpret_cast<void*>((uintptr_t(m.shared.data()) + 127) / 128 * 128);
+  m.backwards = !m.backwards;
+  const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
+  for (uint64_t n = 0; n < blocks; n++) {
+    const uint64_t b = m.backwards ? blocks - 1 - n : n;
+    run_block(grid, dim3(unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)));
+  }
+}
+
+void copy_async(void* shared, const void* global, int valid) {
+  if ((uintptr_t(shared) | (valid > 0 ? uintptr_t(global) : 0)) % 16 != 0 || valid < 0 || valid > 16) {
+    std::fprintf(stderr, "emulator: an asynchronous copy that isn't aligned to 16 bytes, or of %d\n", valid);
+    std::abort();
+  }
+  machine.running->open.push_back({shared, global, valid});
+}
+void copy_commit() {
+  machine.running->groups.push_back(std::move(machine.running->open));
+  machine.running->open.clear();
+}
+void copy_wait(int groups) {
+  auto& waiting = machine.running->groups;
+  for (; waiting.size() > size_t(groups); waiting.pop_front()) {
+    for (const Copy& copy : waiting.front()) {
+      std::memset(copy.to, 0, 16);
+      if (copy.valid > 0) std::memcpy(copy.to, copy.from, size_t(copy.valid));
+    }
+  }
+}
+}  // namespace emulator
+
+unsigned __ballot_sync(unsigned, int predicate) {
+  using namespace emulator;
+  LaneSlot* const slots = warp_slots();
+  const unsigned bit = predicate != 0;
+  std::memcpy(slots[lane()].bytes, &bit, 4);
+  warp_barrier();
+  const int first = index_of(machine.running) / 32 * 32;
+  unsigned result = 0;
+  for (int i = 0; i < 32 && first + i < machine.threads; i++) {
+    if (machine.fibers[size_t(first + i)].ended) continue;
+    unsigned one;
+    std::memcpy(&one, slots[i].bytes, 4);
+    result |= one << i;
+  }
+  warp_barrier();
+  return result;
+}
+
+namespace mixwright::cuda {
+
+namespace {
+float half_of(uint32_t pair, int upper) { return __uint_as_float(upper ? pair & 0xffff0000u : pair << 16); }
+}  // namespace
+
+void load_matrices_emulated(uint32_t (&r)[4], const void* row, bool transpose) {
+  using namespace emulator;
+  if (uintptr_t(row) % 16 != 0) {
+    std::fprintf(stderr, "emulator: ldmatrix of a row that isn't aligned to 16 bytes\n");
+    std::abort();
+  }
+  LaneSlot* const slots = warp_slots();
+  const int l = lane();
+  std::memcpy(slots[l].bytes, row, 16);
+  warp_barrier();
+  for (int i = 0; i < 4; i++) {
+    uint16_t pair[2];
+    for (int h = 0; h < 2; h++) {
+      const int own = l / 4, other = 2 * (l % 4) + h;
+      std::memcpy(&pair[h], slots[8 * i + (transpose ? other : own)].bytes + 2 * (transpose ? own : other), 2);
+    }
+    r[i] = uint32_t(pair[0]) | uint32_t(pair[1]) << 16;
+  }
+  warp_barrier();
+}
+
+void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  using namespace emulator;
+  LaneSlot* const slots = warp_slots();
+  const int l = lane(), g = l / 4, t = l % 4;
+  std::memcpy(slots[l].bytes, a, 16);
+  std::memcpy(slots[l].bytes + 16, b, 8);
+  warp_barrier();
+  const auto word = [&](int from, int i) {
+    uint32_t x;
+    std::memcpy(&x, slots[from].bytes + 4 * i, 4);
+    return x;
+  };
+  for (int c = 0; c < 4; c++) {
+    const int row = g + (c / 2) * 8, column = 2 * t + c % 2;
+    float sum = 0;
+    for (int k = 0; k < 16; k++) {
+      const float x = half_of(word(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2), k % 2);
+      const float y = half_of(word(column * 4 + k % 8 / 2, 4 + k / 8), k % 2);
+      sum += x * y;
+    }
+    d[c] += sum;
+  }
+  warp_barrier();
+}
+
+// The engine's device, without one: memory is the host's, everything is done at once.
+std::string why_no_device() { return ""; }
+int device_count() { return 1; }
+Properties properties(int) { return {"emulated", 8, 0, 4, int64_t(8) << 30, 160 << 10}; }
+
+Exec::Exec(int ordinal) : properties_(cuda::properties(ordinal)), ordinal_(ordinal), fault_(new Fault{}) {}
+Exec::~Exec() {
+  for (auto& own : scratch_) std::free(own.memory);
+  delete fault_;
+}
+void Exec::wait() {}
+void Exec::use_here() {}
+void* Exec::take(size_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }
+void Exec::give_back(void* memory) { std::free(memory); }
+void Exec::copy_in(void* device, const void* host, int64_t bytes) {
+  if (bytes > 0) std::memcpy(device, host, size_t(bytes));
+}
+void Exec::copy_out(void* host, const void* device, int64_t bytes) {
+  if (bytes > 0) std::memcpy(host, device, size_t(bytes));
+}
+void Exec::fill(void* device, int byte, int64_t bytes) { std::memset(device, byte, size_t(bytes)); }
+
+}  // namespace mixwright::cuda
