@@ -51,7 +51,8 @@
     "cuda_sources": [
       "native/cuda/driver.cu",
       "native/cuda/exec.cc",
-      "native/ops/add.cuda.cu"
+      "native/ops/add.cuda.cu",
+      "native/ops/matmul.cuda.cu"
     ]
   }
 }

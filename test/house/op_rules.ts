@@ -38,11 +38,11 @@ export function tableFaults(root: string): string[] {
     ([, name]) => `native/${name}`,
   );
   const { variables } = JSON.parse(read(root, "native/sources.gypi")) as {
-    variables: Record<"core_sources" | "cpu_sources", string[]>;
+    variables: Record<"core_sources" | "cpu_sources" | "cuda_sources", string[]>;
   };
   const onDisk = sourcesIn(root, "native").map(({ path: name }) => name);
-  const compiled = onDisk.filter((name) => name.endsWith(".cc"));
-  const listed = [...variables.core_sources, ...variables.cpu_sources];
+  const compiled = onDisk.filter((name) => /\.(cc|cu)$/.test(name));
+  const listed = [...variables.core_sources, ...variables.cpu_sources, ...variables.cuda_sources];
   const twins = headers.map(({ path: name }) => name.replace(/\.h$/, ".cpu.cc"));
   const unsorted = (what: string, names: readonly string[]) =>
     names.join() === sorted(names).join() ? [] : [`${what} is not in alphabetical order`];
@@ -62,6 +62,7 @@ export function tableFaults(root: string): string[] {
     ),
     ...unsorted("native/ops/table.h", table),
     ...unsorted("cpu_sources", variables.cpu_sources),
+    ...unsorted("cuda_sources", variables.cuda_sources),
   ];
 }
 
