@@ -32,6 +32,8 @@ interface NativeFailure extends Error {
   step?: number;
   bytes?: number;
   liveBytes?: number;
+  largestShape?: number[];
+  largestDtype?: DType;
 }
 
 /** An in-order stream of commands with memory of its own (house.md §4). */
@@ -127,8 +129,13 @@ export class Device {
     } catch (error) {
       const failure = error as NativeFailure;
       if (failure.code !== "OUT_OF_MEMORY") throw this.translate(failure);
+      const { largestShape = [], largestDtype = "f32" } = failure;
+      const largest =
+        failure.liveBytes === 0
+          ? ""
+          : ` (${describe(largestShape, largestDtype)} takes ${sizeOf(largestShape) * bytesOf[largestDtype]} of them)`;
       throw new OutOfMemoryError(
-        `tensor: ${describe(shape, dtype)} takes ${failure.bytes} bytes while ${failure.liveBytes} are live` +
+        `tensor: ${describe(shape, dtype)} takes ${failure.bytes} bytes while ${failure.liveBytes} are live${largest}` +
           `${this.#path && ` at ${this.#path}`}, the limit is ${this.limitBytes} (${failure.message}).` +
           " Fewer tokens a batch, recompute, or a larger memoryLimitBytes helps",
         failure.bytes,

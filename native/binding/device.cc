@@ -190,6 +190,14 @@ Slot& TensorTable::at(int64_t id) {
   return slots_[index];
 }
 
+View TensorTable::largest(const Device* device) const {
+  View found;
+  for (const Slot& slot : slots_) {
+    if (slot.device == device && (!found || slot.view.bytes() > found.bytes())) found = slot.view;
+  }
+  return found;
+}
+
 void TensorTable::remove(int64_t id) {
   at(id);
   clear(uint32_t(id & kIndexMask));

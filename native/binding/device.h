@@ -108,6 +108,8 @@ class TensorTable {
   int64_t add(Device* device, Block* block, const View& view);
   void remove(int64_t id);
   void remove_all(const Device* device);
+  // The largest live tensor of a device; a null view if there is none.
+  View largest(const Device* device) const;
   // The slot of a live tensor; throws std::invalid_argument with the reason otherwise.
   Slot& at(int64_t id);
 

@@ -97,6 +97,11 @@ napi_value alloc(const Call& call) {
     out.Set("code", "OUT_OF_MEMORY");
     out.Set("bytes", double(error.bytes));
     out.Set("liveBytes", double(error.live_bytes));
+    const View largest = env.tensors.largest(&device);
+    Napi::Array shape = Napi::Array::New(call.node());
+    for (int axis = 0; axis < largest.rank; axis++) shape.Set(uint32_t(axis), double(largest.dim[axis]));
+    out.Set("largestShape", shape);
+    out.Set("largestDtype", name_of(largest.dtype));
     throw out;
   }
   view.memory = block->memory;

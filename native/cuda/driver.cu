@@ -1,6 +1,7 @@
 // CUDA's own calls behind Exec: devices, memory, copies, waiting.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "cuda/exec.h"
@@ -51,16 +52,54 @@ Properties properties(int ordinal) {
           int64_t(found.sharedMemPerBlockOptin)};
 }
 
+// Copies go through pinned pieces in turn: the device takes them in stream order while the host fills the next ones. Only a copy
+// that is more than the whole ring ahead of the device waits for it.
+struct Exec::Ring {
+  static constexpr int kPieces = 4;
+  static constexpr int64_t kBytes = 4 << 20;
+
+  struct Piece {
+    char* memory = nullptr;
+    cudaEvent_t passed = nullptr;
+  };
+
+  Ring() {
+    for (Piece& piece : pieces) {
+      need(cudaHostAlloc(reinterpret_cast<void**>(&piece.memory), size_t(kBytes), cudaHostAllocDefault));
+      need(cudaEventCreateWithFlags(&piece.passed, cudaEventDisableTiming));
+    }
+  }
+  ~Ring() {
+    for (Piece& piece : pieces) {
+      cudaFreeHost(piece.memory);
+      if (piece.passed) cudaEventDestroy(piece.passed);
+    }
+  }
+
+  // The next piece, when the device is through with what it held.
+  Piece& take() {
+    Piece& piece = pieces[next];
+    next = (next + 1) % kPieces;
+    need(cudaEventSynchronize(piece.passed));
+    return piece;
+  }
+
+  Piece pieces[kPieces];
+  int next = 0;
+};
+
 Exec::Exec(int ordinal) : properties_(cuda::properties(ordinal)), ordinal_(ordinal) {
   need(cudaSetDevice(ordinal_));
   need(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   need(cudaHostAlloc(reinterpret_cast<void**>(&fault_), sizeof(Fault), cudaHostAllocMapped | cudaHostAllocPortable));
   *fault_ = Fault{};
+  ring_ = new Ring;
 }
 
 Exec::~Exec() {
   cudaSetDevice(ordinal_);
   cudaStreamSynchronize(stream_);
+  delete ring_;
   for (auto& own : scratch_) {
     if (own.memory) cudaFree(own.memory);
   }
@@ -86,14 +125,35 @@ void* Exec::take(size_t bytes) {
 
 void Exec::give_back(void* memory) { need(cudaFree(memory)); }
 
-// From memory that isn't pinned CUDA copies into a buffer of its own before it returns, or waits.
 void Exec::copy_in(void* device, const void* host, int64_t bytes) {
-  need(cudaMemcpyAsync(device, host, size_t(bytes), cudaMemcpyHostToDevice, stream_));
+  for (int64_t done = 0; done < bytes; done += Ring::kBytes) {
+    const size_t part = size_t(std::min(Ring::kBytes, bytes - done));
+    Ring::Piece& piece = ring_->take();
+    std::memcpy(piece.memory, static_cast<const char*>(host) + done, part);
+    need(cudaMemcpyAsync(static_cast<char*>(device) + done, piece.memory, part, cudaMemcpyHostToDevice, stream_));
+    need(cudaEventRecord(piece.passed, stream_));
+  }
 }
 
 void Exec::copy_out(void* host, const void* device, int64_t bytes) {
-  need(cudaMemcpyAsync(host, device, size_t(bytes), cudaMemcpyDeviceToHost, stream_));
-  wait();
+  struct {
+    Ring::Piece* piece;
+    int64_t at, bytes;
+  } last = {nullptr, 0, 0};
+  const auto finish = [&] {
+    if (!last.piece) return;
+    need(cudaEventSynchronize(last.piece->passed));
+    std::memcpy(static_cast<char*>(host) + last.at, last.piece->memory, size_t(last.bytes));
+  };
+  for (int64_t done = 0; done < bytes; done += Ring::kBytes) {
+    const int64_t part = std::min(Ring::kBytes, bytes - done);
+    Ring::Piece& piece = ring_->take();
+    need(cudaMemcpyAsync(piece.memory, static_cast<const char*>(device) + done, size_t(part), cudaMemcpyDeviceToHost, stream_));
+    need(cudaEventRecord(piece.passed, stream_));
+    finish();
+    last = {&piece, done, part};
+  }
+  finish();
 }
 
 void Exec::fill(void* device, int byte, int64_t bytes) { need(cudaMemsetAsync(device, byte, size_t(bytes), stream_)); }

@@ -82,6 +82,8 @@ class Exec {
   void* bytes(int slot, int64_t count);
   void wait();  // for all that was launched; throws CUDA's own errors
 
+  struct Ring;
+
   static constexpr int kSlots = 8;
   Properties properties_;
   int ordinal_;
@@ -90,6 +92,7 @@ class Exec {
     void* memory = nullptr;
     int64_t size = 0;
   } scratch_[kSlots];
+  Ring* ring_ = nullptr;    // pinned memory that copies go through
   Fault* fault_ = nullptr;  // seen by host and device
   const char* op_ = "";
   const std::string* path_ = nullptr;

@@ -13,6 +13,7 @@ import { languageModelLoss } from "../../lib/train/loss.ts";
 import { pretrain } from "../../lib/train/pretrain.ts";
 import { expectClose } from "../support/oracle.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { testDevice } from "../support/test_device.ts";
 import { type FamilyName, families, randomize, tinyModel } from "../support/tiny_model.ts";
 
 const batch = packBatch([
@@ -21,7 +22,7 @@ const batch = packBatch([
 ]);
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
 });
 afterAll(() => {
   expect(dev.stats().live).toBe(0);

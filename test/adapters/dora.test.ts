@@ -15,11 +15,12 @@ import { packBatch } from "../../lib/text/token_batch.ts";
 import { languageModelLoss } from "../../lib/train/loss.ts";
 import { pretrain } from "../../lib/train/pretrain.ts";
 import { expectClose } from "../support/oracle.ts";
+import { testDevice } from "../support/test_device.ts";
 import { randomize, tinyModel } from "../support/tiny_model.ts";
 
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
 });
 afterEach(() => {
   vi.restoreAllMocks();

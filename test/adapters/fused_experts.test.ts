@@ -11,6 +11,7 @@ import { type AdapterFolder, changedAdapter, readAdapter, writeAdapter } from ".
 import { hfTiny, peftTiny, type Tensors } from "../support/fixture.ts";
 import { expectClose } from "../support/oracle.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { testDevice } from "../support/test_device.ts";
 import { tinyModel } from "../support/tiny_model.ts";
 
 const kFixture = peftTiny("lora_mixtral_experts");
@@ -18,7 +19,7 @@ const batch = packBatch([[1, 5, 9, 2, 30, 7, 11, 3, 8]]);
 let dev: Device;
 let model: Model;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
   model = await loadModel(hfTiny("mixtral")!, { device: dev });
 });
 afterAll(() => {

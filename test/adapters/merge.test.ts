@@ -11,6 +11,7 @@ import { packBatch } from "../../lib/text/token_batch.ts";
 import { hfTiny, peftTiny } from "../support/fixture.ts";
 import { expectClose } from "../support/oracle.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { testDevice } from "../support/test_device.ts";
 import { families, randomize, tinyModel } from "../support/tiny_model.ts";
 
 const batch = packBatch([
@@ -19,7 +20,7 @@ const batch = packBatch([
 ]);
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
 });
 afterAll(() => {
   expect(dev.stats().live).toBe(0);
@@ -112,7 +113,7 @@ test.each([attachLora, attachDora])("without memory for it nothing is merged: %o
   const families = ["mixtral", "llama"] as const;
   for (const family of families) {
     const sizeOf = async (limit: number) => {
-      const tight = await device("cpu", { threads: 1, memoryLimitBytes: limit });
+      const tight = await device(testDevice, { threads: 1, memoryLimitBytes: limit });
       const on = tinyModel(family, { device: tight, seed: 2 });
       const adapter = attach(on, { targets: "all-linear", rank: 3, modulesToSave: ["lm_head"] });
       randomize(adapter.params, "lora_B");

@@ -21,6 +21,7 @@ import {
   readJson,
   type Summary,
 } from "../support/oracle.ts";
+import { testDevice } from "../support/test_device.ts";
 
 interface Forward {
   ids: number[];
@@ -51,7 +52,7 @@ describe.each(cases)("%s, adapter %s", (_, name, folder) => {
   let dev: Device;
   let model: Model;
   beforeAll(async () => {
-    dev = await device("cpu", { threads: 2 });
+    dev = await device(testDevice, { threads: 2 });
     model = await loadModel(path.join(folder, "model"), { device: dev });
   });
   afterAll(() => {

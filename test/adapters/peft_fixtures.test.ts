@@ -15,6 +15,7 @@ import { languageModelLoss } from "../../lib/train/loss.ts";
 import { pretrain } from "../../lib/train/pretrain.ts";
 import { hfTiny, peftTiny, readTensors, rowsOf, type Tensors, unpadded } from "../support/fixture.ts";
 import { expectClose, expectLoss, readJson } from "../support/oracle.ts";
+import { testDevice } from "../support/test_device.ts";
 
 interface Trace {
   loss: number[];
@@ -51,7 +52,7 @@ describe.each(Object.entries(bases))("PEFT's %s on %s", (name, base) => {
   let batch: TokenBatch;
   let kept: number[];
   beforeAll(async () => {
-    dev = await device("cpu", { threads: 2 });
+    dev = await device(testDevice, { threads: 2 });
     model = await loadModel(hfTiny(base)!, { device: dev });
     expected = await readTensors(dir, "expected");
     ({ batch, kept } = unpadded(await readTensors(hfTiny(base)!, "expected")));
@@ -101,7 +102,7 @@ const runs = [
 
 test.each(runs)("20 steps of AdamW: %s", async (name, base, adapterName) => {
   const { loss, grad_norm, lr, config } = traces[name]!;
-  using dev = await device("cpu", { threads: 2 });
+  using dev = await device(testDevice, { threads: 2 });
   using model = await loadModel(hfTiny(base)!, { device: dev });
   const adapter = adapterName && (await loadAdapter(model, peftTiny(adapterName)));
   const params: Record<string, Tensor> = adapter ? adapter.params : model.params;

@@ -153,6 +153,7 @@ test("out of memory: thrown at the line that asks, with the bytes; what is given
   expect(failure.bytes).toBeGreaterThanOrEqual(1 << 20);
   expect(failure.liveBytes).toBeGreaterThanOrEqual(1 << 19);
   expect(failure.message).toContain("tensor: [262144] f32 takes");
+  expect(failure.message).toContain("live ([131072] f32 takes 524288 of them)");
   expect(failure.message).toContain("at layers.3, the limit is 1048576");
   expect(small.stats().live).toBe(1);
   expect([...(await half.data())].every((v) => v === 1)).toBe(true);

@@ -15,6 +15,7 @@ import { loadTokenizer, type Tokenizer } from "../../lib/text/tokenizer.ts";
 import { oracleFolders } from "../support/golden.ts";
 import { expectClose, readJson } from "../support/oracle.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { testDevice } from "../support/test_device.ts";
 
 interface Greedy {
   prompt: number[];
@@ -39,7 +40,7 @@ const logSoftmax = (logits: number[], id: number): number => {
 
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
 });
 afterAll(() => {
   expect(dev.stats().live).toBe(0);
@@ -331,7 +332,7 @@ test("an adapter takes part, its dropout doesn't", async () => {
 });
 
 test("a device without room for the cache says so and keeps nothing", async () => {
-  const tight = await device("cpu", { threads: 1, memoryLimitBytes: 2 ** 20 });
+  const tight = await device(testDevice, { threads: 1, memoryLimitBytes: 2 ** 20 });
   const sizes = { vocab_size: 16, hidden_size: 32, intermediate_size: 8, num_hidden_layers: 4 };
   const model = createModel(
     { model_type: "llama", ...sizes, num_attention_heads: 2, max_position_embeddings: 4000 },

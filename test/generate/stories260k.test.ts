@@ -12,6 +12,7 @@ import { loadTokenizer, type Tokenizer } from "../../lib/text/tokenizer.ts";
 import { logProbs } from "../../lib/train/loss.ts";
 import { expectClose, readJson } from "../support/oracle.ts";
 import { sharedPath } from "../support/shared_data.ts";
+import { testDevice } from "../support/test_device.ts";
 
 interface Golden {
   greedy_ids: number[];
@@ -43,7 +44,7 @@ describe.skipIf(!dir)("stories260K", () => {
   let tok: Tokenizer;
   beforeAll(async () => {
     golden = readJson<Golden>(dir!, "golden.json");
-    dev = await device("cpu", { threads: 2 });
+    dev = await device(testDevice, { threads: 2 });
     model = await loadModel(dir!, { device: dev });
     tok = await loadTokenizer(dir!);
   });

@@ -8,6 +8,7 @@ import type { Model } from "../../lib/models/model.ts";
 import { languageModelLoss, lossParts } from "../../lib/train/loss.ts";
 import { hfTiny, readTensors, rowsOf, type Tensors, unpadded } from "../support/fixture.ts";
 import { expectClose, expectLoss } from "../support/oracle.ts";
+import { testDevice } from "../support/test_device.ts";
 
 const kGreedyPrompt = 8;
 
@@ -50,7 +51,7 @@ describe.each(["llama", "qwen3", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe"])(
     let expected: Tensors;
     beforeAll(async () => {
       if (!dir) return;
-      dev = await device("cpu", { threads: 2 });
+      dev = await device(testDevice, { threads: 2 });
       model = await loadModel(dir, { device: dev });
       expected = await readTensors(dir, "expected");
     });

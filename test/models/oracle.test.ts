@@ -16,6 +16,7 @@ import {
   readJson,
   type Summary,
 } from "../support/oracle.ts";
+import { testDevice } from "../support/test_device.ts";
 
 interface Forward {
   ids: number[];
@@ -61,7 +62,7 @@ describe.each(oracleFolders())("float64 reference: %s", (folder) => {
   let model: Model;
   const V = expected.vocab_size;
   beforeAll(async () => {
-    dev = await device("cpu", { threads: 2 });
+    dev = await device(testDevice, { threads: 2 });
     model = await loadModel(path.join(folder, "model"), { device: dev });
   });
   afterAll(() => {

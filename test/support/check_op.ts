@@ -9,6 +9,7 @@ import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import type { OpSpec } from "../../lib/ops/spec.ts";
 import { dotForTest } from "./dot.ts";
+import { testDevice } from "./test_device.ts";
 
 /** Values in float64, as an oracle sees them. */
 export interface Values {
@@ -50,8 +51,6 @@ export interface OpCheck {
   gradientFactor?: number;
 }
 
-/** Where ops are tested: "cpu", or "cuda" (MIXWRIGHT_TEST_DEVICE), whose ways then differ by `sync` alone. */
-const testDevice = process.env.MIXWRIGHT_TEST_DEVICE ?? "cpu";
 /** Instruction sets besides the best, which the CPU is tested with. */
 const otherIsas = testDevice === "cpu" ? native().usableIsas().slice(1) : [];
 

@@ -9,13 +9,14 @@ import type { Model } from "../../lib/models/model.ts";
 import { saveModel } from "../../lib/models/save.ts";
 import { checkpointSteps } from "../../lib/train/checkpoint.ts";
 import { pretrain } from "../../lib/train/pretrain.ts";
+import { testDevice } from "../support/test_device.ts";
 import { tinyData, tinyMoe, tinyOptimizer } from "../support/tiny_run.ts";
 
 let root: string;
 let dev: Device;
 beforeAll(async () => {
   root = await mkdtemp(path.join(tmpdir(), "mixwright-failures-"));
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
 });
 afterAll(async () => {
   dev.close();

@@ -11,6 +11,7 @@ import { evaluateLoss } from "../../lib/train/evaluate.ts";
 import { pretrain } from "../../lib/train/pretrain.ts";
 import { oracleFolders } from "../support/golden.ts";
 import { expectClose, expectLoss, expectSummaries, readJson, type Summary } from "../support/oracle.ts";
+import { testDevice } from "../support/test_device.ts";
 
 interface Run {
   loss: number[];
@@ -57,7 +58,7 @@ describe.each(oracleFolders())("training trajectories, float64 reference: %s", (
 
   test.each(Object.keys(train.runs))("%s", async (name) => {
     const run = train.runs[name]!;
-    using dev = await device("cpu", { threads: 2 });
+    using dev = await device(testDevice, { threads: 2 });
     const model = await loadModel(path.join(folder, "model"), { device: dev });
     const adapter =
       run.adapter === null ? undefined : await loadAdapter(model, path.join(folder, "adapters", run.adapter));
@@ -107,7 +108,7 @@ describe.each(oracleFolders())("training trajectories, float64 reference: %s", (
       [whole, 1],
       [parts, parts.length],
     ] as const) {
-      using dev = await device("cpu", { threads: 2 });
+      using dev = await device(testDevice, { threads: 2 });
       using model = await loadModel(path.join(folder, "model"), { device: dev });
       let k = 0;
       for await (const m of pretrain({

@@ -19,6 +19,7 @@ import { oracleFolders } from "../support/golden.ts";
 import { readJson } from "../support/oracle.ts";
 import { sharedPath } from "../support/shared_data.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { testDevice } from "../support/test_device.ts";
 
 const folder = path.join(oracleFolders()[1]!, "model");
 const rows: SftRow[] = Array.from({ length: 12 }, (_, i) => ({
@@ -29,7 +30,7 @@ const rows: SftRow[] = Array.from({ length: 12 }, (_, i) => ({
 let dev: Device;
 let tokenizer: Tokenizer;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2 });
+  dev = await device(testDevice, { threads: 2 });
   tokenizer = await loadTokenizer(folder);
 });
 afterAll(() => dev.close());
