@@ -54,12 +54,23 @@ export interface OpCheck {
 /** Instruction sets besides the best, which the CPU is tested with. */
 const otherIsas = testDevice === "cpu" ? native().usableIsas().slice(1) : [];
 
-const configurations: { title: string; threads: number; debug: DebugMode[]; isa?: string }[] = [
+interface Configuration {
+  title: string;
+  threads: number;
+  debug: DebugMode[];
+  isa?: string;
+  on?: "cpu";
+}
+const configurations: Configuration[] = [
   { title: "2 threads", threads: 2, debug: ["guard"] },
   { title: "1 thread", threads: 1, debug: ["guard"] },
   { title: "sync", threads: 2, debug: ["sync", "guard"] },
   ...otherIsas.map((isa) => ({ title: isa, threads: 2, debug: ["guard"] as DebugMode[], isa })),
 ];
+
+/** Engines that give other bits, which an op is compared with: other instruction sets; of another device than the CPU, the CPU. */
+const onCpu: Configuration = { title: "the CPU", threads: 2, debug: ["guard"], on: "cpu" };
+const others = testDevice === "cpu" ? otherIsas : [onCpu.title];
 
 /** Names of the ways a test runs an op: threads, inline, and each instruction set besides the best. */
 export const ways: readonly string[] = configurations.map(({ title }) => title);
@@ -70,8 +81,8 @@ const staysF32 = (op: OpCheck, name: string): boolean =>
 const open: Record<string, Promise<Device>> = {};
 /** A device of this test file, the same one for each title; closed at its end, when nothing may be left alive. */
 export function opened(title = "2 threads"): Promise<Device> {
-  const { threads, debug, isa } = configurations.find((c) => c.title === title)!;
-  open[title] ??= device(testDevice, { threads, debug, isa });
+  const { threads, debug, isa, on = testDevice } = [...configurations, onCpu].find((c) => c.title === title)!;
+  open[title] ??= device(on, { threads, debug, isa });
   return open[title];
 }
 
@@ -221,13 +232,13 @@ export function checkOp(op: OpCheck): void {
         sameBits(first, await perf("2 threads"));
         sameBits(first, await perf("1 thread"));
         sameBits(first, await perf("sync"));
-        for (const isa of otherIsas) {
-          const other = await perf(isa);
+        for (const title of others) {
+          const other = await perf(title);
           expected.forEach((want, i) => {
-            expect(relativeError(other.outputs[i]!, want), `${isa}, output ${i}`).toBeLessThan(tolerance);
+            expect(relativeError(other.outputs[i]!, want), `${title}, output ${i}`).toBeLessThan(tolerance);
           });
           for (const [name, got] of Object.entries(other.grads)) {
-            expect(relativeError(got, first.grads[name]!), `${isa}, gradient of ${name}`).toBeLessThan(
+            expect(relativeError(got, first.grads[name]!), `${title}, gradient of ${name}`).toBeLessThan(
               tolerance * (op.gradientFactor ?? 10),
             );
           }

@@ -1,0 +1,83 @@
+import { readdirSync } from "node:fs";
+import path from "node:path";
+import { interleaved } from "../../bench/measure.ts";
+import { subjects, trainingStep } from "../../bench/training_step.ts";
+import { type BenchCase, type Cost, forwardPass, Operands, trainingPass } from "../../bench/workload.ts";
+import { device } from "../../lib/core/device.ts";
+import type { DType } from "../../lib/core/dtype.ts";
+
+type Rows = (string | number)[][];
+
+/** The losses of the first steps of one model on both devices. Throws if they part, or don't fall. */
+export async function trainBoth(steps = 8): Promise<Rows> {
+  const losses: number[][] = [];
+  for (const name of ["cuda", "cpu"]) {
+    using dev = await device(name);
+    const { enqueue } = trainingStep(dev, "f32", subjects.small);
+    const promises: Promise<number>[] = [];
+    for (let i = 0; i < steps; i++) {
+      promises.push(enqueue());
+      await dev.ready({ behind: 1 });
+    }
+    losses.push(await Promise.all(promises));
+  }
+  const [cuda, cpu] = losses as [number[], number[]];
+  const apart = Math.max(...cuda.map((loss, i) => Math.abs(loss / cpu[i]! - 1)));
+  const rows = cuda.map((loss, i) => [i + 1, loss.toFixed(5), cpu[i]!.toFixed(5)]);
+  if (!(apart < 1e-3)) throw new Error(`the losses part by ${apart}: ${JSON.stringify(losses)}`);
+  if (!(cuda.at(-1)! < cuda[0]!)) throw new Error(`the loss does not fall: ${JSON.stringify(cuda)}`);
+  return [["step", "loss on CUDA", "loss on the CPU"], ...rows];
+}
+
+/** Every bench of the project at its own sizes. A pass that fails has its reason in the place of figures. */
+export async function timeOps(): Promise<Rows> {
+  const folder = path.resolve(import.meta.dirname, "../../bench");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".bench.js"))
+    .sort();
+  const rows: Rows = [["bench", "case", "format", "pass", "ms", "GFLOP/s", "GB/s", "tokens/s"]];
+  for (const file of files) {
+    const { cases } = (await import(path.join(folder, file))) as { cases: BenchCase[] };
+    for (const bench of cases) {
+      for (const dtype of bench.dtypes ?? (["f32", "bf16"] as const)) {
+        const names = [file.replace(/\.bench\.js$/, ""), bench.title, dtype];
+        const add = (...figures: (string | number)[]): void => void rows.push([...names, ...figures]);
+        await timeCase(bench, dtype, add).catch((error: Error) => add("FAILED", error.message, "", "", ""));
+      }
+    }
+  }
+  return rows;
+}
+
+async function timeCase(
+  bench: BenchCase,
+  dtype: DType,
+  add: (...figures: (string | number)[]) => void,
+): Promise<void> {
+  using dev = await device("cuda");
+  const operands = new Operands(dev, dtype);
+  const workload = bench.make(operands);
+  const { forward, backward, step } = workload;
+  const passes: { pass: string; costs: Cost[]; enqueue: () => void }[] = [];
+  if (backward && step) {
+    passes.push({ pass: "step", costs: [forward, backward, step.update], enqueue: forwardPass(workload) });
+  } else {
+    passes.push({ pass: "fwd", costs: [forward], enqueue: forwardPass(workload) });
+    const enqueue = backward && trainingPass(operands, workload);
+    if (enqueue) passes.push({ pass: "fwd+bwd", costs: [forward, backward], enqueue });
+  }
+  const enqueues = passes.map(({ enqueue }) => enqueue);
+  const timings = await interleaved(dev, enqueues, 500);
+  passes.forEach(({ pass, costs }, i) => {
+    const seconds = timings[i]!.medianSeconds;
+    const perSecond = (of: (cost: Cost) => number): string =>
+      (costs.reduce((total, cost) => total + of(cost), 0) / seconds / 1e9).toFixed(0);
+    add(
+      pass,
+      (seconds * 1e3).toPrecision(3),
+      perSecond(({ flops = 0 }) => flops),
+      perSecond(({ reads, writes }) => reads + writes),
+      step ? Math.round(step.tokens / seconds) : "",
+    );
+  });
+}

@@ -1,0 +1,96 @@
+/**
+ * npm run gpu:bundle: everything that checks the CUDA engine on an offline machine with a GPU and without Node, in
+ * build-cuda/bundle: run.sh, and a payload with Node itself, the engine, the compiled library, tests, and reference numbers.
+ */
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import ts from "typescript";
+import { cudaEnginePaths } from "../lib/core/native.ts";
+
+const root = path.resolve(import.meta.dirname, "..");
+const bundle = path.join(root, "build-cuda/bundle");
+const work = path.join(root, "build-cuda/bundle.work");
+const app = path.join(work, "app");
+
+/** The tests that run on the device named by MIXWRIGHT_TEST_DEVICE, without files beside the checkout. */
+const tests = /^test\/(ops\/\w+|optim\/(rules|clip)|(models|adapters|train)\/oracle)\.test\.ts$/;
+/** What runs there beside them. */
+const sources =
+  /^(lib|test\/support|scripts\/gpu)\/|^bench\/(ops\/)?\w+\.ts$|^bench\/ops\/\w+\.bench\.ts$|^bench\/step\.bench\.ts$/;
+const packages = [
+  ...["runner", "expect", "utils", "spy", "pretty-format"].map((name) => `@vitest/${name}`),
+  ...["chai", "pathe", "tinyrainbow", "@standard-schema/spec", "zod", "@huggingface/jinja", "tokenizers"],
+];
+
+function need(command: string, words: readonly string[], options: { cwd?: string } = {}): void {
+  const { status, stderr, error } = spawnSync(command, words, { ...options, encoding: "utf8" });
+  if (status === 0) return;
+  console.error(`gpu:bundle: ${command} ended with ${status}: ${error?.message ?? stderr}`);
+  process.exit(1);
+}
+
+const engine = cudaEnginePaths(root)[0]!;
+if (!existsSync(engine)) {
+  console.error(`gpu:bundle: ${engine} is missing: npm run build:cuda`);
+  process.exit(1);
+}
+for (const folder of [bundle, work]) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+}
+
+const put = (file: string, text: string): void => {
+  mkdirSync(path.dirname(path.join(app, file)), { recursive: true });
+  writeFileSync(path.join(app, file), text);
+};
+const compilerOptions: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  verbatimModuleSyntax: true,
+  rewriteRelativeImportExtensions: true,
+};
+for (const folder of ["lib", "test", "bench", "scripts/gpu"]) {
+  for (const name of readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" })) {
+    const file = `${folder}/${name}`;
+    if (!file.endsWith(".ts") || !(tests.test(file) || sources.test(file))) continue;
+    const text = readFileSync(path.join(root, file), "utf8");
+    put(file.replace(/\.ts$/, ".js"), ts.transpileModule(text, { compilerOptions }).outputText);
+  }
+}
+cpSync(path.join(root, "test/golden"), path.join(app, "test/golden"), { recursive: true });
+put("package.json", '{ "type": "module" }\n');
+for (const name of packages) {
+  cpSync(path.join(root, "node_modules", name), path.join(app, "node_modules", name), {
+    recursive: true,
+    filter: (file) => !file.endsWith(".node") || file.endsWith(".linux-x64-gnu.node"),
+  });
+}
+put("node_modules/vitest/package.json", '{ "type": "module", "exports": "./index.js" }\n');
+put("node_modules/vitest/index.js", readFileSync(path.join(root, "scripts/gpu/vitest.mjs"), "utf8"));
+
+const strip = spawnSync("strip", ["--version"]).status === 0;
+const copyBinary = (from: string, to: string): void => {
+  mkdirSync(path.dirname(to), { recursive: true });
+  if (strip) need("strip", ["-o", to, from]);
+  else cpSync(from, to);
+};
+copyBinary(process.execPath, path.join(work, "node"));
+copyBinary(engine, cudaEnginePaths(app)[0]!);
+
+const payload = path.join(bundle, "payload.tar.xz");
+need("sh", ["-c", `tar -c node app | xz -2 > ${JSON.stringify(payload)}`], { cwd: work });
+cpSync(path.join(root, "scripts/gpu/run.sh"), path.join(bundle, "run.sh"));
+rmSync(work, { recursive: true });
+console.log(
+  `${path.relative(root, bundle)}: ${(statSync(payload).size / 1e6).toFixed(1)} MB. On the other machine: sh run.sh`,
+);
