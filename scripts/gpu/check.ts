@@ -44,6 +44,10 @@ print(
 );
 
 let failed = false;
+// A loss that nobody waits for yet may be the first to tell of a failure; whoever waits for the device is told as well.
+process.on("unhandledRejection", () => {
+  failed = true;
+});
 const tests = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".test.js"))
   .sort();
@@ -51,6 +55,7 @@ const tests = readdirSync(path.join(root, "test"), { recursive: true, encoding: 
 /** Runs test files, each in a process of its own: what crashes or hangs there doesn't end the report. */
 function runTests(title: string, files: readonly string[], prefix: readonly string[] = []): void {
   print("", `## ${title}`);
+  if (files.length === 0) failed = true;
   const details: string[] = [];
   const rows = files.map((file) => {
     const [command, ...words] = [...prefix, process.execPath, path.join(import.meta.dirname, "run_tests.js")];
@@ -60,7 +65,7 @@ function runTests(title: string, files: readonly string[], prefix: readonly stri
       [...words, path.join(root, "test", file)],
       {
         encoding: "utf8",
-        env: { ...process.env, MIXWRIGHT_TEST_DEVICE: "cuda" },
+        env: { ...process.env, MIXWRIGHT_TEST_DEVICE: "cuda", NO_COLOR: "1" },
         maxBuffer: 1 << 28,
         timeout: prefix.length > 0 ? 3_600_000 : 900_000,
         killSignal: "SIGKILL",
@@ -108,7 +113,9 @@ if (sanitize) {
 async function section(title: string, rows: () => Promise<(string | number)[][]>): Promise<void> {
   print("", `## ${title}`);
   try {
-    table(...(await rows()));
+    const found = await rows();
+    if (found.some((row) => row.includes("FAILED"))) failed = true;
+    table(...found);
   } catch (error) {
     failed = true;
     print("", `FAILED: ${(error as Error).stack}`);
