@@ -9,6 +9,7 @@
       "native/core/parking.cc",
       "native/core/pool.cc",
       "native/core/stream.cc",
+      "native/core/update_lists.cc",
       "native/cpu/caches.cc",
       "native/cpu/exec.cc",
       "native/ops/isa.cc"
@@ -51,8 +52,15 @@
     "cuda_sources": [
       "native/cuda/driver.cu",
       "native/cuda/exec.cc",
+      "native/ops/adamw.cuda.cu",
       "native/ops/add.cuda.cu",
-      "native/ops/matmul.cuda.cu"
+      "native/ops/lion.cuda.cu",
+      "native/ops/matmul.cuda.cu",
+      "native/ops/rms_norm.cuda.cu",
+      "native/ops/rotary.cuda.cu",
+      "native/ops/sgd.cuda.cu",
+      "native/ops/sigmoid_gate.cuda.cu",
+      "native/ops/swiglu.cuda.cu"
     ]
   }
 }

@@ -56,6 +56,10 @@ class Exec {
   // to three numbers (%lld), that poisons the stream under the present command's name.
   Report report(const char* format);
 
+  // What has been reported since the last settle(). A kernel that must not run after a failure asks it: commands that follow
+  // the failed one are launched before the host knows.
+  const Fault* fault() const { return fault_; }
+
   // Makes the device the calling thread's.
   void use_here();
 
