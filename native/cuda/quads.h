@@ -6,6 +6,9 @@ namespace mixwright::cuda {
 
 constexpr int kQuadColumns = 4 * kWarp;
 
+// Counted over the whole grid. 32 bits do where each warp has bytes of its own, and divide without a call.
+__device__ inline uint32_t warp_of_grid() { return blockIdx.x * (blockDim.x / kWarp) + threadIdx.x / kWarp; }
+
 // May rows of `width` elements of these tensors be read four neighbours at a time?
 template <class... Views>
 bool in_quads(int64_t width, const Views&... views) {

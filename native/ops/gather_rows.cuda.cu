@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kThreads) mark_last(const int32_t* rows, int64
 template <bool kScatter, class X, class Y>
 __global__ void __launch_bounds__(kThreads) move_rows(const X* x, const int32_t* rows, Y* y, int64_t count, int64_t width,
                                                       int64_t table, const int32_t* last, Report to) {
-  const int64_t warp = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kWarp, parts = (width + kUnits * kWarp - 1) / (kUnits * kWarp);
-  const int64_t i = warp / parts, part = warp % parts;
+  const uint32_t warp = warp_of_grid(), parts = uint32_t((width + kUnits * kWarp - 1) / (kUnits * kWarp)), part = warp % parts;
+  const int64_t i = warp / parts;
   if (i >= count) return;
   const int32_t row = rows[i];
   const int lane = threadIdx.x % kWarp;
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kThreads) move_rows(const X* x, const int32_t*
   if (kScatter && last && last[row] != i) return;
   const X* const from = x + (kScatter ? i : row) * width;
   Y* const target = y + (kScatter ? row : i) * width;
-  const int64_t column = part * (kUnits * kWarp) + lane;
+  const int64_t column = int64_t(part) * (kUnits * kWarp) + lane;
   X units[kUnits];
 #pragma unroll
   for (int j = 0; j < kUnits; j++) {
@@ -91,9 +91,9 @@ __device__ inline float as_stored(float x, bf16 stored) {
 template <bool kNeighbours, class X, class Y>
 __global__ void __launch_bounds__(kRunThreads) add_runs(const X* x, const int32_t* keys, const int32_t* order, int64_t count, Y* y,
                                                         int64_t width, int64_t table) {
-  const int64_t warp = (int64_t(blockIdx.x) * kRunThreads + threadIdx.x) / kWarp, tiles = (width + kQuadColumns - 1) / kQuadColumns;
-  const int64_t begin = warp / tiles * kGroup, group_end = begin + kGroup;
-  const int64_t column = quad_column<kNeighbours>(warp % tiles * kQuadColumns);
+  const uint32_t warp = warp_of_grid(), tiles = uint32_t((width + kQuadColumns - 1) / kQuadColumns);
+  const int64_t begin = int64_t(warp / tiles) * kGroup, group_end = begin + kGroup;
+  const int64_t column = quad_column<kNeighbours>(int64_t(warp % tiles) * kQuadColumns);
   const int lane = threadIdx.x % kWarp;
   if (begin >= count) return;
   const int64_t own = begin + lane;
