@@ -36,7 +36,8 @@ __device__ inline void store_four(float* p, const float (&v)[4]) {
 __device__ inline void store_four(bf16* p, const float (&v)[4]) {
   bf16 four[4];
   for (int j = 0; j < 4; j++) narrow(v[j], four[j]);
-  *reinterpret_cast<uint2*>(p) = make_uint2(four[0].bits | unsigned(four[1].bits) << 16, four[2].bits | unsigned(four[3].bits) << 16);
+  *reinterpret_cast<uint2*>(p) = make_uint2(four[0].bits | unsigned(four[1].bits) << 16,
+                                           four[2].bits | unsigned(four[3].bits) << 16);
 }
 
 // Columns past the width read as 0.

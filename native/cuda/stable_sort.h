@@ -1,7 +1,7 @@
-// Sorts row numbers by small whole keys, equal keys in their order: counting sorts over digits of up to 11 bits, the lowest digit
-// first (Satish et al. 2009). Bytes moved: about 20 · count a pass; 1024 experts take one pass, a vocabulary two.
-// A block owns a tile of 2048 keys: it counts its digits, a scan over (digit, tile) says where each tile's rows of a digit go, and
-// ranks inside a tile come from ballots. All counts are whole numbers, so that the atomics' order doesn't show.
+// Sorts row numbers by small whole keys, equal keys in their order: counting sorts over digits of up to 11 bits, the lowest
+// digit first (Satish et al. 2009). Bytes moved: about 20 · count a pass; 1024 experts take one pass, a vocabulary two.
+// A block owns a tile of 2048 keys: it counts its digits, a scan over (digit, tile) says where each tile's rows of a digit go,
+// and ranks inside a tile come from ballots. All counts are whole numbers, so that the atomics' order doesn't show.
 #pragma once
 #include <algorithm>
 
@@ -38,8 +38,9 @@ static __global__ void __launch_bounds__(kSortThreads) sort_count(SortPass pass,
   for (int d = threadIdx.x; d < digits; d += kSortThreads) counts[int64_t(blockIdx.x) * digits + d] = bins[d];
 }
 
-// Replaces each count by the sum of those of the tiles before; totals [digits]. A lane owns a digit, a warp a slice of the tiles.
-static __global__ void __launch_bounds__(kScanSlices* kWarp) sort_scan(int32_t* counts, int32_t* totals, int64_t tiles, int digits) {
+// Replaces each count by the sum of those of the tiles before; totals [digits]. A lane owns a digit, a warp a slice of tiles.
+static __global__ void __launch_bounds__(kScanSlices* kWarp) sort_scan(int32_t* counts, int32_t* totals, int64_t tiles,
+                                                                       int digits) {
   __shared__ int32_t sums[kScanSlices][kWarp];
   const int lane = threadIdx.x % kWarp, slice = threadIdx.x / kWarp, digit = int(blockIdx.x) * kWarp + lane;
   const int64_t per_slice = (tiles + kScanSlices - 1) / kScanSlices;
@@ -155,7 +156,9 @@ static Sorted stable_sort(Exec& exec, const int32_t* keys, int64_t count, int64_
     int32_t* const order_out = p == passes - 1 && order ? order : own;
     const dim3 grid{unsigned(tiles)};
     launch(exec, sort_count, grid, kSortThreads, digits * 4, pass, counts, p == 0, to);
-    if (count > 0) launch(exec, sort_scan, dim3(unsigned(pieces(digits, kWarp))), kScanSlices * kWarp, 0, counts, totals, tiles, digits);
+    if (count > 0) {
+      launch(exec, sort_scan, dim3(unsigned(pieces(digits, kWarp))), kScanSlices * kWarp, 0, counts, totals, tiles, digits);
+    }
     launch(exec, sort_place, grid, kSortThreads, digits * (4 + 2 * kSortWarps), pass, counts, totals, keys_out, order_out);
     from = {keys_out, order_out};
   }

@@ -11,8 +11,8 @@ constexpr int kThreads = 256, kBatch = 4;  // rows on their way at a time
 constexpr const char* kComplaint = "slot %lld lies at row %lld, there are %lld";
 
 template <bool kNeighbours, class Y, class O>
-__global__ void __launch_bounds__(kThreads) combine(const Y* y, const float* weights, const int32_t* positions, O* out, int64_t T,
-                                                    int64_t K, int64_t D, int64_t rows, bool accumulate, Report to) {
+__global__ void __launch_bounds__(kThreads) combine(const Y* y, const float* weights, const int32_t* positions, O* out,
+                                                    int64_t T, int64_t K, int64_t D, int64_t rows, bool accumulate, Report to) {
   const uint32_t warp = warp_of_grid(), tiles = uint32_t((D + kQuadColumns - 1) / kQuadColumns), tile = warp % tiles;
   const int64_t t = warp / tiles, column = quad_column<kNeighbours>(int64_t(tile) * kQuadColumns);
   if (t >= T) return;

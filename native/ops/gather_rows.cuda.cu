@@ -1,7 +1,7 @@
 // Bytes moved: each row that is named, read and written once; scatter_add_rows reads its target too, and sorts the indices.
 // gather_rows, scatter_rows: a warp owns 128 units of a row, a unit being the most that alignment allows, up to 16 bytes.
-// scatter_add_rows: indices are sorted first, stably, so that equal ones are a run; a warp owns the runs that begin in a group of 16
-// sorted rows, in 128 columns, and adds them up in order.
+// scatter_add_rows: indices are sorted first, stably, so that equal ones are a run; a warp owns the runs that begin in a
+// group of 16 sorted rows, in 128 columns, and adds them up in order.
 #include "ops/gather_rows.h"
 
 #include "cuda/quads.h"
@@ -21,7 +21,8 @@ __device__ inline void convert(float x, bf16& y) { narrow(x, y); }
 __device__ inline void convert(bf16 x, float& y) { y = widen(x); }
 
 // The last row of those that name an index: -1 first, then the greatest.
-__global__ void __launch_bounds__(kThreads) mark_last(const int32_t* rows, int64_t count, int64_t table, int32_t* last, bool begin) {
+__global__ void __launch_bounds__(kThreads) mark_last(const int32_t* rows, int64_t count, int64_t table, int32_t* last,
+                                                      bool begin) {
   grid_stride(count, [&](int64_t i) {
     if (rows[i] < 0 || rows[i] >= table) return;
     if (begin) {
@@ -89,8 +90,8 @@ __device__ inline float as_stored(float x, bf16 stored) {
 
 // y[keys[p]] += x[order[p]], p in order; keys are sorted, those of `table` name no row.
 template <bool kNeighbours, class X, class Y>
-__global__ void __launch_bounds__(kRunThreads) add_runs(const X* x, const int32_t* keys, const int32_t* order, int64_t count, Y* y,
-                                                        int64_t width, int64_t table) {
+__global__ void __launch_bounds__(kRunThreads) add_runs(const X* x, const int32_t* keys, const int32_t* order, int64_t count,
+                                                        Y* y, int64_t width, int64_t table) {
   const uint32_t warp = warp_of_grid(), tiles = uint32_t((width + kQuadColumns - 1) / kQuadColumns);
   const int64_t begin = int64_t(warp / tiles) * kGroup, group_end = begin + kGroup;
   const int64_t column = quad_column<kNeighbours>(int64_t(warp % tiles) * kQuadColumns);

@@ -1,6 +1,6 @@
 // Bytes moved: forward 8·T·E; backward 8·T·E. A warp owns a row; a row of up to 256 logits stays in its registers.
-// Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes. The best of those
-// not yet chosen is a maximum over whole numbers that order as the logits do, one instruction for the warp.
+// Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes. The best of
+// those not yet chosen is a maximum over whole numbers that order as the logits do, one instruction for the warp.
 #include "ops/router.h"
 
 #include "cuda/launch.h"
@@ -20,8 +20,8 @@ __device__ inline float of_rank(uint32_t rank) { return __uint_as_float(rank >> 
 
 // kPer: a lane's logits, 0 when they stay in memory.
 template <int kPer>
-__global__ void __launch_bounds__(kThreads) choose(const float* logits, float* probs, int32_t* experts, float* weights, int64_t T,
-                                                   int E, int K, bool renormalize) {
+__global__ void __launch_bounds__(kThreads) choose(const float* logits, float* probs, int32_t* experts, float* weights,
+                                                   int64_t T, int E, int K, bool renormalize) {
   const int64_t t = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
   const int lane = threadIdx.x % kWarp, per = kPer > 0 ? kPer : (E + kWarp - 1) / kWarp;
   if (t >= T) return;
@@ -30,7 +30,10 @@ __global__ void __launch_bounds__(kThreads) choose(const float* logits, float* p
   float own[kPer > 0 ? kPer : 1];
 #pragma unroll
   for (int j = 0; j < kPer; j++) own[j] = lane + j * kWarp < E ? logit[lane + j * kWarp] : -INFINITY;
-  const auto at = [&](int j) { return kPer > 0 ? own[kPer > 0 ? j : 0] : lane + j * kWarp < E ? logit[lane + j * kWarp] : -INFINITY; };
+  const auto at = [&](int j) {
+    if constexpr (kPer > 0) return own[j];
+    return lane + j * kWarp < E ? logit[lane + j * kWarp] : -INFINITY;
+  };
 
   float most = -INFINITY, sum = 0;
 #pragma unroll
@@ -129,8 +132,8 @@ void router(Exec& exec, In logits, Out probs, Out experts, Out weights, bool ren
 
 void router_grad(Exec& exec, In dweights, In probs, In experts, Out dlogits, bool renormalize, bool accumulate) {
   const int64_t E = probs.cols(), T = probs.rows(), K = experts.cols();
-  launch(exec, choose_grad, dim3(unsigned(pieces(T, kThreads / kWarp))), kThreads, 0, dweights.data<float>(), probs.data<float>(),
-         experts.data<int32_t>(), dlogits.data<float>(), T, int(E), int(K), renormalize, accumulate,
+  launch(exec, choose_grad, dim3(unsigned(pieces(T, kThreads / kWarp))), kThreads, 0, dweights.data<float>(),
+         probs.data<float>(), experts.data<int32_t>(), dlogits.data<float>(), T, int(E), int(K), renormalize, accumulate,
          exec.report("row %lld chose expert %lld of %lld"));
 }
 

@@ -1,5 +1,5 @@
-// Bytes moved: 4·T. A segment is cut into parts, as many as the shapes call for; a block owns a part, and a warp adds a segment's
-// parts up. Sums run in a fixed order, that of 128 threads and not of the elements. Gradient: a thread an element.
+// Bytes moved: 4·T. A segment is cut into parts, as many as the shapes call for; a block owns a part, and a warp adds a
+// segment's parts up. Sums run in a fixed order, that of 128 threads and not of the elements. Gradient: a thread an element.
 #include "ops/segment_sum.h"
 
 #include <algorithm>
@@ -24,7 +24,8 @@ __global__ void __launch_bounds__(kThreads) check_offsets(const int32_t* offsets
   });
 }
 
-__global__ void __launch_bounds__(kThreads) sum_parts(const float* x, const int32_t* offsets, int64_t T, unsigned parts, double* sums) {
+__global__ void __launch_bounds__(kThreads) sum_parts(const float* x, const int32_t* offsets, int64_t T, unsigned parts,
+                                                      double* sums) {
   __shared__ double warps[33];
   const int64_t d = blockIdx.x / parts, part = blockIdx.x % parts;
   const int64_t first = min(max(int64_t(offsets[d]), int64_t(0)), T), last = min(int64_t(offsets[d + 1]), T);
@@ -63,7 +64,8 @@ __global__ void __launch_bounds__(kThreads) spread(const float* dy, const int32_
 }
 
 void check(Exec& exec, const int32_t* offsets, int64_t D, int64_t rows) {
-  const Complaints to{exec.report("offsets begin at %lld, needed 0"), exec.report("offsets fall from %lld to %lld at entry %lld"),
+  const Complaints to{exec.report("offsets begin at %lld, needed 0"),
+                      exec.report("offsets fall from %lld to %lld at entry %lld"),
                       exec.report("offsets end at %lld, there are %lld rows")};
   launch(exec, check_offsets, blocks_for(exec, D + 1, kThreads), kThreads, 0, offsets, D, rows, to);
 }
@@ -83,8 +85,8 @@ void segment_sum_grad(Exec& exec, In dy, In offsets, Out dx, bool accumulate) {
   const int64_t D = dy.size(), T = dx.size();
   check(exec, offsets.data<int32_t>(), D, T);
   if (D == 0) return;
-  launch(exec, spread, blocks_for(exec, T, kThreads), kThreads, 0, dy.data<float>(), offsets.data<int32_t>(), D, dx.data<float>(), T,
-         accumulate);
+  launch(exec, spread, blocks_for(exec, T, kThreads), kThreads, 0, dy.data<float>(), offsets.data<int32_t>(), D,
+         dx.data<float>(), T, accumulate);
 }
 
 }  // namespace mixwright::cuda
