@@ -99,6 +99,14 @@ template <class T> T __shfl_down_sync(unsigned, T x, unsigned by, int = 32) {
 unsigned __ballot_sync(unsigned mask, int predicate);
 inline int __any_sync(unsigned mask, int p) { return __ballot_sync(mask, p) != 0; }
 inline int __all_sync(unsigned mask, int p) { return __ballot_sync(mask, !p) == 0; }
+template <class T> T __reduce_max_sync(unsigned mask, T x) {
+  for (int by = 16; by > 0; by /= 2) x = std::max(x, __shfl_xor_sync(mask, x, by));
+  return x;
+}
+template <class T> T __reduce_min_sync(unsigned mask, T x) {
+  for (int by = 16; by > 0; by /= 2) x = std::min(x, __shfl_xor_sync(mask, x, by));
+  return x;
+}
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
