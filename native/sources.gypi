@@ -54,12 +54,19 @@
       "native/cuda/exec.cc",
       "native/ops/adamw.cuda.cu",
       "native/ops/add.cuda.cu",
+      "native/ops/combine_rows.cuda.cu",
+      "native/ops/gather_rows.cuda.cu",
       "native/ops/lion.cuda.cu",
       "native/ops/matmul.cuda.cu",
       "native/ops/rms_norm.cuda.cu",
       "native/ops/rotary.cuda.cu",
+      "native/ops/router.cuda.cu",
+      "native/ops/router_loss.cuda.cu",
+      "native/ops/segment_sum.cuda.cu",
       "native/ops/sgd.cuda.cu",
       "native/ops/sigmoid_gate.cuda.cu",
+      "native/ops/sort_by_expert.cuda.cu",
+      "native/ops/sum_squares.cuda.cu",
       "native/ops/swiglu.cuda.cu"
     ]
   }
