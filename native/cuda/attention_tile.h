@@ -133,7 +133,7 @@ __device__ inline void store_four(const Matrix& x, int64_t at, int left, const f
 template <int kRows, int kCols, int kThreads>
 __device__ inline void load_tile(const Matrix& x, const Lanes& lanes, int first, int count, int column, float* to) {
   constexpr int kFours = kCols / 4;
-#pragma unroll 4
+#pragma unroll 2
   for (int i = threadIdx.x; i < kRows * kFours; i += kThreads) {
     const int r = i / kFours, c = i % kFours * 4, left = x.width - column - c;
     float4 four = make_float4(0, 0, 0, 0);
@@ -149,6 +149,7 @@ __device__ inline float dot(const float4& a, const float4& b, float sum) {
 // sum[i][j] += row i of a · row j of b, over `depth` (a multiple of four) columns; a's rows follow each other, b's are 16 apart.
 template <int kA, int kB, int kStride>
 __device__ inline void add_dots(const float* a, const float* b, int depth, float (&sum)[kA][kB]) {
+#pragma unroll 1
   for (int d = 0; d < depth; d += 4) {
     float4 right[kB];
 #pragma unroll
@@ -165,6 +166,7 @@ __device__ inline void add_dots(const float* a, const float* b, int depth, float
 // sum[i][c][e] += Σ_s p[i][s] · x[s][64 c + e], over `depth` (a multiple of four) rows of x.
 template <int kA, int kC, int kP, int kStride>
 __device__ inline void add_rows(const float* p, const float* x, int depth, float (&sum)[kA][kC][4]) {
+#pragma unroll 1
   for (int s = 0; s < depth; s += 4) {
     float4 left[kA];
 #pragma unroll
