@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "cuda/attention_tile.h"
+#include "cuda/attention_mma.h"
 
 namespace mixwright::cuda {
 
@@ -53,15 +53,19 @@ struct Work {
   }
 };
 
+// Where a block's sums go: to y, or to its part's share of `sums`.
+__device__ inline Matrix target(const Problem& op) {
+  if (gridDim.y == 1) return op.y;
+  return {op.sums + int64_t(blockIdx.y) * op.documents.rows * op.y.cols, true, op.y.width % 4 == 0, op.y.width, op.y.cols};
+}
+
 __device__ inline void store_result(const Problem& op, const Work& work, int lane, int column, const float (&four)[4], float total) {
   const int left = op.y.width - column;
   if (lane >= work.count || left <= 0) return;
-  if (gridDim.y == 1) {
-    const float y[4] = {four[0] / total, four[1] / total, four[2] / total, four[3] / total};
-    return store_four(op.y, work.queries.at(op.y, work.first + lane) + column, left, y);
-  }
-  const int64_t row = int64_t(blockIdx.y) * op.documents.rows * op.heads + work.index(op, lane);
-  for (int i = 0; i < 4 && i < left; i++) op.sums[row * op.y.width + column + i] = four[i];
+  const Matrix to = target(op);
+  const float factor = gridDim.y > 1 ? 1 : 1 / total;
+  const float y[4] = {four[0] * factor, four[1] * factor, four[2] * factor, four[3] * factor};
+  store_four(to, work.queries.at(to, work.first + lane) + column, left, y);
 }
 
 __device__ inline void store_total(const Problem& op, const Work& work, int lane, float largest, float total) {
@@ -86,7 +90,7 @@ __global__ __launch_bounds__(kThreads, 2) void attend(const Problem op) {
   Work work;
   if (!work.find(op, kLanes)) return;
   const int x = threadIdx.x % 16, y = threadIdx.x / 16 * kEach, width = op.q.width;
-  const int own = int(blockIdx.z) * kCols, own_depth = kKeys;
+  const int own = int(blockIdx.z) * kCols;  // columns of y
   float sum[kEach][kC][4] = {}, largest[kEach], total[kEach] = {};
   int position[kEach];
 #pragma unroll
@@ -132,7 +136,7 @@ __global__ __launch_bounds__(kThreads, 2) void attend(const Problem op) {
     __syncthreads();
     load_tile<kKeys, kCols, kThreads>(op.v, work.keys, base, count, own, rows);
     __syncthreads();
-    add_rows<kEach, kC, kP, kStride>(p + y * kP, rows + 4 * x, own_depth, sum);
+    add_rows<kEach, kC, kP, kStride>(p + y * kP, rows + 4 * x, kKeys, sum);
   }
 #pragma unroll
   for (int i = 0; i < kEach; i++) {
@@ -141,6 +145,101 @@ __global__ __launch_bounds__(kThreads, 2) void attend(const Problem op) {
     if (x == 0 && blockIdx.z == 0) store_total(op, work, y + i, largest[i], total[i]);
 #pragma unroll
     for (int c = 0; c < kC; c++) store_result(op, work, y + i, own + 64 * c + 4 * x, sum[i][c], total[i]);
+  }
+}
+
+// The same on the tensor cores. A warp has 16 · kTiles lanes, its scores and sums stay in registers; the next keys are on their
+// way while these are in work.
+template <int kCols, int kTiles>
+__global__ __launch_bounds__(kMmaThreads, kTiles == 1 ? 3 : 2) void attend_mma(const Problem op) {
+  constexpr int kLanes = 16 * kTiles * kMmaWarps, kStride = kCols + 8, kN = kKeys / 8, kD = kCols / 8;
+  MW_SHARED(bf16, q);
+  bf16* const rows = q + kLanes * kStride;  // of k and v, twice
+  if (blockIdx.x == 0 && blockIdx.y == 0) check_documents(op.documents);
+  Work work;
+  if (!work.find(op, kLanes)) return;
+  const int lane = threadIdx.x % kWarp, own = int(threadIdx.x) / kWarp * 16 * kTiles, column = 2 * (lane % 4);
+  const bool busy = own < work.count;
+  const auto copy_keys = [&](int base, int stage) {
+    const int count = min(kKeys, work.end - base);
+    copy_tile<kKeys, kCols, false>(op.k, work.keys, base, count, rows + 2 * stage * kKeys * kStride);
+    copy_tile<kKeys, kCols, false>(op.v, work.keys, base, count, rows + (2 * stage + 1) * kKeys * kStride);
+  };
+  float sum[kTiles][kD][4] = {}, largest[kTiles][2], total[kTiles][2] = {};
+  for (int m = 0; m < kTiles; m++) largest[m][0] = largest[m][1] = kLowest;
+  const int lowest = work.position(own), highest = work.position(own + 16 * kTiles - 1);
+  if (work.begin < work.end) {
+    copy_tile<kLanes, kCols, true>(op.q, work.queries, work.first, work.count, q);
+    copy_keys(work.begin, 0);
+  }
+  copy_commit();
+  for (int base = work.begin, stage = 0; base < work.end; base += kKeys, stage ^= 1) {
+    if (base + kKeys < work.end) copy_keys(base + kKeys, stage ^ 1);
+    copy_commit();
+    copy_wait<1>();
+    __syncthreads();
+    if (busy) {
+      const bf16* const k = rows + 2 * stage * kKeys * kStride;
+      float score[kTiles][kN][4] = {};
+      multiply_rows<kCols>(q + own * kStride, k, score);
+      const bool masked = base + kKeys - 1 > lowest || base <= highest - op.window;
+#pragma unroll
+      for (int m = 0; m < kTiles; m++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          float top = largest[m][h];
+          int low = 0, high = kKeys;  // of the tile's keys, which the lane sees
+          if (masked) {
+            high = work.position(own + 16 * m + 8 * h + lane / 4) - base;
+            low = high - op.window + 1;
+          }
+#pragma unroll
+          for (int n = 0; n < kN; n++) {
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+              float& x = score[m][n][2 * h + e];
+              const int key = 8 * n + column + e;
+              x = key < low || key > high ? -INFINITY : x * op.scale;
+              top = fmaxf(top, x);
+            }
+          }
+          top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+          top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
+          const float shrink = exp2f(largest[m][h] - top);
+          largest[m][h] = top;
+          total[m][h] *= shrink;
+#pragma unroll
+          for (int n = 0; n < kN; n++) {
+#pragma unroll
+            for (int e = 0; e < 2; e++) total[m][h] += score[m][n][2 * h + e] = exp2f(score[m][n][2 * h + e] - top);
+          }
+#pragma unroll
+          for (int n = 0; n < kD; n++) sum[m][n][2 * h] *= shrink, sum[m][n][2 * h + 1] *= shrink;
+        }
+      }
+      add_product<kCols>(score, k + kKeys * kStride, sum);
+    }
+    __syncthreads();
+  }
+  if (!busy) return;
+#pragma unroll
+  for (int m = 0; m < kTiles; m++) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      float all = total[m][h] + __shfl_xor_sync(0xffffffffu, total[m][h], 1);
+      all += __shfl_xor_sync(0xffffffffu, all, 2);
+      const int at = own + 16 * m + 8 * h + lane / 4;
+      if (at >= work.count) continue;
+      if (lane % 4 == 0) store_total(op, work, at, largest[m][h], all);
+      const float factor = gridDim.y > 1 ? 1 : 1 / all;
+      const Matrix to = target(op);
+      const int64_t row = work.queries.at(to, work.first + at);
+#pragma unroll
+      for (int n = 0; n < kD; n++) {
+        if (8 * n + column >= op.y.width) continue;
+        store_pair(to, row + 8 * n + column, sum[m][n][2 * h] * factor, sum[m][n][2 * h + 1] * factor);
+      }
+    }
   }
 }
 
@@ -172,6 +271,15 @@ void launch_attend(Exec& exec, const Problem& op, dim3 grid) {
   constexpr int64_t kFloats = (16 * kEach + kKeys) * (kCols + 4) + 16 * kEach * (kKeys + 4);
   launch(exec, attend<kCols, kEach>, grid, kThreads, kFloats * 4, op);
 }
+
+constexpr int64_t mma_bytes(int64_t lanes, int64_t cols) { return (lanes + 4 * kKeys) * (cols + 8) * 2; }
+
+template <int kTiles>
+void launch_mma(Exec& exec, const Problem& op, dim3 grid, int64_t cols) {
+  constexpr int64_t kLanes = 16 * kTiles * kMmaWarps;
+  auto* const kernel = cols == 64 ? attend_mma<64, kTiles> : cols == 96 ? attend_mma<96, kTiles> : attend_mma<128, kTiles>;
+  launch(exec, kernel, grid, kMmaThreads, mma_bytes(kLanes, cols), op);
+}
 }  // namespace
 
 void attention(Exec& exec, In q, In k, In v, In offsets, In starts, In lengths, Out y, Out lse, int64_t heads,
@@ -182,9 +290,15 @@ void attention(Exec& exec, In q, In k, In v, In offsets, In starts, In lengths, 
   Problem op{documents_of(exec, offsets, starts, lengths, rows, k.rows()), matrix_of(q, hd), matrix_of(k, hd), matrix_of(v, hd),
              matrix_of(y, hd), lse.data<float>(), nullptr, nullptr, nullptr, int(heads), int(kv_heads), int(group),
              scale * kLog2e, window > 0 ? int(std::min<int64_t>(window, kNoWindow)) : kNoWindow};
-  const bool few = rows * group <= 16 * op.documents.count;
-  const int64_t cols = hd <= 64 ? 64 : 128, chunks = pieces(hd, cols);
-  const int64_t blocks = std::max<int64_t>(1, most_tiles(op.documents, group, few ? 16 : 64)) * kv_heads;
+  const bool mma = takes_mma(op.q) && takes_mma(op.k) && takes_mma(op.v) && op.y.whole;
+  const int64_t cols = hd <= 64 ? 64 : mma && hd <= 96 ? 96 : 128, chunks = pieces(hd, cols);
+  const auto blocks_of = [&](int64_t lanes) { return std::max<int64_t>(1, most_tiles(op.documents, group, lanes)) * kv_heads; };
+  int64_t lanes = !mma && rows * group <= 16 * op.documents.count ? 16 : 64;
+  if (mma && blocks_of(128) >= kBlocks && rows * group > 64 * op.documents.count &&
+      mma_bytes(128, cols) <= exec.properties().shared_bytes) {
+    lanes = 128;
+  }
+  const int64_t blocks = blocks_of(lanes);
   const int64_t parts = std::clamp<int64_t>(kBlocks / (blocks * chunks), 1, std::max<int64_t>(1, pieces(k.rows(), kKeysEach)));
   if (parts > 1) {
     op.sums = exec.scratch<float>(parts * rows * heads * hd, 0);
@@ -192,7 +306,9 @@ void attention(Exec& exec, In q, In k, In v, In offsets, In starts, In lengths, 
     op.totals = exec.scratch<float>(parts * rows * heads, 2);
   }
   const dim3 grid{unsigned(blocks), unsigned(parts), unsigned(chunks)};
-  if (few) {
+  if (mma) {
+    lanes == 128 ? launch_mma<2>(exec, op, grid, cols) : launch_mma<1>(exec, op, grid, cols);
+  } else if (lanes == 16) {
     cols == 64 ? launch_attend<64, 1>(exec, op, grid) : launch_attend<128, 1>(exec, op, grid);
   } else {
     cols == 64 ? launch_attend<64, 4>(exec, op, grid) : launch_attend<128, 4>(exec, op, grid);
