@@ -152,7 +152,8 @@ __global__ __launch_bounds__(kThreads, 2) void attend(const Problem op) {
 // way while these are in work.
 template <int kCols, int kTiles>
 __global__ __launch_bounds__(kMmaThreads, kTiles == 1 ? 3 : 2) void attend_mma(const Problem op) {
-  constexpr int kLanes = 16 * kTiles * kMmaWarps, kStride = kCols + 8, kN = kKeys / 8, kD = kCols / 8;
+  constexpr int kLanes = 16 * kTiles * kMmaWarps, kStride = kCols + 8, kD = kCols / 8;
+  constexpr int kStep = kTiles * kCols > 128 ? 32 : 64, kN = kStep / 8;  // keys at a time: what the registers hold
   MW_SHARED(bf16, q);
   bf16* const rows = q + kLanes * kStride;  // of k and v, twice
   if (blockIdx.x == 0 && blockIdx.y == 0) check_documents(op.documents);
@@ -178,19 +179,20 @@ __global__ __launch_bounds__(kMmaThreads, kTiles == 1 ? 3 : 2) void attend_mma(c
     copy_commit();
     copy_wait<1>();
     __syncthreads();
-    if (busy) {
-      const bf16* const k = rows + 2 * stage * kKeys * kStride;
+#pragma unroll 1
+    for (int at = base; busy && at < min(base + kKeys, work.end); at += kStep) {
+      const bf16* const k = rows + (2 * stage * kKeys + at - base) * kStride;
       float score[kTiles][kN][4] = {};
       multiply_rows<kCols>(q + own * kStride, k, score);
-      const bool masked = base + kKeys - 1 > lowest || base <= highest - op.window;
+      const bool masked = at + kStep - 1 > lowest || at <= highest - op.window;
 #pragma unroll
       for (int m = 0; m < kTiles; m++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           float top = largest[m][h];
-          int low = 0, high = kKeys;  // of the tile's keys, which the lane sees
+          int low = 0, high = kStep;  // of these keys, which the lane sees
           if (masked) {
-            high = work.position(own + 16 * m + 8 * h + lane / 4) - base;
+            high = work.position(own + 16 * m + 8 * h + lane / 4) - at;
             low = high - op.window + 1;
           }
 #pragma unroll

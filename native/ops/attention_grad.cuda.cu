@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "cuda/attention_tile.h"
+#include "cuda/attention_mma.h"
 
 namespace mixwright::cuda {
 
@@ -65,7 +65,7 @@ struct Work {
   }
 };
 
-// What a lane's scores need: its position, or -1 where there is no such lane, lse in units of ln 2, and delta.
+// What a lane's scores need: its position, or -1 where there is no such lane, lse and delta.
 struct Lane {
   int position;
   float lse, delta;
@@ -75,7 +75,13 @@ struct Lane {
     if (lane >= end) return;
     position = lane / queries.group;
     const int64_t at = (queries.row + int64_t(position)) * op.heads + queries.head + lane % queries.group;
-    lse = op.lse[at] * kLog2e, delta = op.delta[at];
+    lse = op.lse[at], delta = op.delta[at];
+  }
+  // A score becomes P, a slope (which is dy·v) dS.
+  __device__ void differentiate(const Problem& op, int key, float& score, float& slope) const {
+    const bool seen = key <= position && key > position - op.window;
+    score = seen ? exp2f((score * op.scale - lse) * kLog2e) : 0;
+    slope = seen ? score * (slope - delta) : 0;
   }
 };
 
@@ -123,11 +129,7 @@ __global__ __launch_bounds__(kThreads, 2) void differentiate(const Problem op) {
     for (int i = 0; i < 4; i++) {
 #pragma unroll
       for (int j = 0; j < 2; j++) {
-        const Lane& lane = lanes[kKeys ? j : i];
-        const int key = kKeys ? work.first + y + i : base + x + 16 * j;
-        const bool seen = key <= lane.position && key > lane.position - op.window;
-        score[i][j] = seen ? exp2f(score[i][j] * (op.scale * kLog2e) - lane.lse) : 0;
-        slope[i][j] = seen ? score[i][j] * (slope[i][j] - lane.delta) : 0;
+        lanes[kKeys ? j : i].differentiate(op, kKeys ? work.first + y + i : base + x + 16 * j, score[i][j], slope[i][j]);
         p[(y + i) * kP + x + 16 * j] = slope[i][j];
       }
     }
@@ -165,15 +167,90 @@ __global__ __launch_bounds__(kThreads, 2) void differentiate(const Problem op) {
   }
 }
 
-template <bool kKeys>
-void launch_differentiate(Exec& exec, const Problem& op) {
-  const auto bytes = [](int64_t cols) { return (2 * (kOwn + kOther) * (cols + 4) + kOwn * (kOther + 4)) * 4; };
-  const int64_t width = op.q.width, tiles = most_tiles(op.documents, kKeys ? 1 : op.group, kOwn) * op.kv_heads;
-  if (width <= 64 || bytes(128) > exec.properties().shared_bytes) {
-    launch(exec, differentiate<64, kKeys>, dim3(unsigned(tiles), unsigned(pieces(width, 64))), kThreads, bytes(64), op);
+// The same on the tensor cores: a warp has 16 own rows, P, dS and the gradients stay in registers; the next rows of the other
+// side are on their way while these are in work.
+template <int kCols, bool kKeys>
+__global__ __launch_bounds__(kMmaThreads, kKeys && kCols > 64 ? 2 : 3) void differentiate_mma(const Problem op) {
+  constexpr int kStride = kCols + 8, kN = kOther / 8, kD = kCols / 8, kStage = 2 * kOther * kStride;
+  __shared__ Lane infos[2][kOther];
+  MW_SHARED(bf16, own_a);
+  bf16 *const own_b = own_a + kOwn * kStride, *const others = own_b + kOwn * kStride;
+  Work work;
+  if (!work.find<kKeys>(op)) return;
+  const int thread = threadIdx.x, y = thread / kWarp * 16, row = thread % kWarp / 4, column = thread % 4 * 2;
+  const Lanes &own = kKeys ? work.keys : work.queries, &other = kKeys ? work.queries : work.keys;
+  const auto copy_others = [&](int base, bf16* to) {
+    const int count = min(kOther, work.end - base);
+    copy_tile<kOther, kCols, kKeys>(kKeys ? op.q : op.k, other, base, count, to);
+    copy_tile<kOther, kCols, kKeys>(kKeys ? op.dy : op.v, other, base, count, to + kOther * kStride);
+  };
+  copy_tile<kOwn, kCols, !kKeys>(kKeys ? op.k : op.q, own, work.first, work.count, own_a);
+  copy_tile<kOwn, kCols, !kKeys>(kKeys ? op.v : op.dy, own, work.first, work.count, own_b);
+  copy_others(work.begin, others);
+  copy_commit();
+  Lane lanes[2];
+  if (kKeys) {
+    if (thread < kOther) infos[0][thread].find(op, other, work.begin + thread, work.end);
   } else {
-    launch(exec, differentiate<128, kKeys>, dim3(unsigned(tiles), unsigned(pieces(width, 128))), kThreads, bytes(128), op);
+    for (int h = 0; h < 2; h++) lanes[h].find(op, own, work.first + y + 8 * h + row, work.first + work.count);
   }
+  float first[1][kD][4] = {}, second[1][kD][4] = {};
+  for (int base = work.begin, stage = 0; base < work.end; base += kOther, stage ^= 1) {
+    Lane next;
+    if (base + kOther < work.end) {
+      copy_others(base + kOther, others + (stage ^ 1) * kStage);
+      if (kKeys && thread < kOther) next.find(op, other, base + kOther + thread, work.end);
+    }
+    copy_commit();
+    copy_wait<1>();
+    __syncthreads();
+    const bf16 *const other_a = others + stage * kStage, *const other_b = other_a + kOther * kStride;
+    float score[1][kN][4] = {}, slope[1][kN][4] = {};
+    multiply_rows<kCols>(own_a + y * kStride, other_a, score);
+    multiply_rows<kCols>(own_b + y * kStride, other_b, slope);
+#pragma unroll
+    for (int n = 0; n < kN; n++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int at = 8 * n + column + i % 2;
+        const Lane& lane = kKeys ? infos[stage][at] : lanes[i / 2];
+        lane.differentiate(op, kKeys ? work.first + y + 8 * (i / 2) + row : base + at, score[0][n][i], slope[0][n][i]);
+      }
+    }
+    add_product<kCols>(slope, other_a, first);
+    if (kKeys) add_product<kCols>(score, other_b, second);
+    if (kKeys && thread < kOther) infos[stage ^ 1][thread] = next;
+    __syncthreads();
+  }
+  const Matrix& to = kKeys ? op.dk : op.dq;
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    if (y + 8 * h + row >= work.count) continue;
+    const int64_t at = own.at(to, work.first + y + 8 * h + row);
+#pragma unroll
+    for (int n = 0; n < kD; n++) {
+      const int c = 8 * n + column;
+      if (c >= to.width) continue;
+      store_pair(to, at + c, first[0][n][2 * h] * op.scale, first[0][n][2 * h + 1] * op.scale);
+      if (kKeys) store_pair(op.dv, at + c, second[0][n][2 * h], second[0][n][2 * h + 1]);
+    }
+  }
+}
+
+template <bool kKeys>
+void launch_differentiate(Exec& exec, const Problem& op, bool mma) {
+  const int64_t width = op.q.width, tiles = most_tiles(op.documents, kKeys ? 1 : op.group, kOwn) * op.kv_heads;
+  if (mma) {
+    const int64_t cols = width <= 64 ? 64 : width <= 96 ? 96 : 128, bytes = 2 * (kOwn + 2 * kOther) * (cols + 8) * 2;
+    auto* const kernel = cols == 64   ? differentiate_mma<64, kKeys>
+                         : cols == 96 ? differentiate_mma<96, kKeys>
+                                      : differentiate_mma<128, kKeys>;
+    return launch(exec, kernel, dim3(unsigned(tiles)), kMmaThreads, bytes, op);
+  }
+  const auto bytes = [](int64_t cols) { return (2 * (kOwn + kOther) * (cols + 4) + kOwn * (kOther + 4)) * 4; };
+  const int64_t cols = width <= 64 || bytes(128) > exec.properties().shared_bytes ? 64 : 128;
+  auto* const kernel = cols == 64 ? differentiate<64, kKeys> : differentiate<128, kKeys>;
+  launch(exec, kernel, dim3(unsigned(tiles), unsigned(pieces(width, cols))), kThreads, bytes(cols), op);
 }
 }  // namespace
 
@@ -187,8 +264,9 @@ void attention_grad(Exec& exec, In dy, In q, In k, In v, In y, In lse, In offset
                    window > 0 ? int(std::min<int64_t>(window, kNoWindow)) : kNoWindow};
   const int64_t blocks = std::max<int64_t>(1, pieces(rows * heads, kThreads / kWarp));
   launch(exec, row_sums, dim3(unsigned(blocks)), kThreads, 0, op);
-  if (dq) launch_differentiate<false>(exec, op);
-  if (dk) launch_differentiate<true>(exec, op);
+  const bool mma = takes_mma(op.q) && takes_mma(op.k) && takes_mma(op.v) && takes_mma(op.dy);
+  if (dq) launch_differentiate<false>(exec, op, mma && op.dq.whole);
+  if (dk) launch_differentiate<true>(exec, op, mma && op.dk.whole && op.dv.whole);
 }
 
 }  // namespace mixwright::cuda
