@@ -57,8 +57,8 @@ __device__ inline void check_documents(const Documents& of) {
 // Tiles that a grid needs for every way to cut `rows` into documents: see find_tile.
 inline int64_t most_tiles(const Documents& of, int64_t group, int64_t size) { return of.rows * group / size + of.count; }
 
-// The document of tile `tile`, and the tile's first lane in it. Document d's tiles begin at offsets[d] · group / size + d, which
-// rises from document to document by the number of its tiles at least: no sums over documents. False: a tile of no lanes.
+// The document of tile `tile`, and the tile's first lane in it. Document d's tiles begin at offsets[d] · group / size + d,
+// which rises from document to document by the number of its tiles at least: no sums over documents. False: no lanes.
 __device__ inline bool find_tile(const Documents& of, int64_t tile, int group, int size, Document& document, int& first) {
   if (of.count == 0) return false;
   int64_t low = 0, high = of.count;
@@ -128,8 +128,8 @@ __device__ inline void store_four(const Matrix& x, int64_t at, int left, const f
   }
 }
 
-// Columns `column` … `column` + kCols - 1 of `count` <= kRows lanes, in f32 with rows of kCols + 4 floats: eight rows' fours lie in
-// all 32 banks. What is past the lanes or the head is 0.
+// Columns `column` … `column` + kCols - 1 of `count` <= kRows lanes, in f32 with rows of kCols + 4 floats: eight rows' fours
+// lie in all 32 banks. What is past the lanes or the head is 0.
 template <int kRows, int kCols, int kThreads>
 __device__ inline void load_tile(const Matrix& x, const Lanes& lanes, int first, int count, int column, float* to) {
   constexpr int kFours = kCols / 4;
@@ -146,7 +146,7 @@ __device__ inline float dot(const float4& a, const float4& b, float sum) {
   return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
 }
 
-// sum[i][j] += row i of a · row j of b, over `depth` (a multiple of four) columns; a's rows follow each other, b's are 16 apart.
+// sum[i][j] += row i of a · row 16 j of b, over `depth` (a multiple of four) columns.
 template <int kA, int kB, int kStride>
 __device__ inline void add_dots(const float* a, const float* b, int depth, float (&sum)[kA][kB]) {
 #pragma unroll 1
@@ -189,7 +189,7 @@ __device__ inline void add_rows(const float* p, const float* x, int depth, float
   }
 }
 
-// The keys that some of the lanes at positions first … last see, from the window's first to the last one's own.
+// The first key that a query at position `first`, or a later one, sees.
 __device__ inline int first_key(int first, int window) { return first >= window ? first - window + 1 : 0; }
 
 }  // namespace mixwright::cuda

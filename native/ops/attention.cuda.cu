@@ -1,7 +1,7 @@
 // FlashAttention-2's forward pass (Dao 2023). A block owns a tile of lanes of one kv head (cuda/attention_tile.h) and up to 128
 // columns of y; it walks the keys in tiles of 64. Bytes moved: q and y once, k and v once for every tile of lanes that looks at
-// them, from L2 mostly. Where the tiles are too few to fill a device (decoding), a tile's keys are shared out to several blocks,
-// and a second kernel puts their sums together (Dao et al. 2023, "Flash-Decoding").
+// them, from L2 mostly. Where the tiles are too few to fill a device (decoding), a tile's keys are shared out to several
+// blocks, and a second kernel puts their sums together (Dao et al. 2023, "Flash-Decoding").
 #include "ops/attention.h"
 
 #include <algorithm>
@@ -12,15 +12,15 @@ namespace mixwright::cuda {
 
 namespace {
 constexpr int kThreads = 256, kKeys = 64;
-constexpr int64_t kBlocks = 2 * 132;       // the blocks that a grid should have; not of the device, so that bits don't depend on it
-constexpr int64_t kKeysEach = 2 * kKeys;   // the least that a block should get of a tile's keys
-constexpr float kLowest = -1e30f;          // where a running maximum starts; finite, so that masked - kLowest is still -infinity
+constexpr int64_t kBlocks = 2 * 132;      // that a grid should have; not the device's own number: bits would depend on it
+constexpr int64_t kKeysEach = 2 * kKeys;  // the least that a block should get of a tile's keys
+constexpr float kLowest = -1e30f;  // where a running maximum starts; finite, so that masked - kLowest is still -infinity
 
 struct Problem {
   Documents documents;
   Matrix q, k, v, y;
   float* lse;
-  float *sums, *largest, *totals;  // [splits][T · heads][hd], [splits][T · heads] twice: the parts' y · total, maximum and total
+  float *sums, *largest, *totals;  // of each part: y · total [T · heads][hd], maximum and total [T · heads]
   int heads, kv_heads, group;
   float scale;
   int window;
@@ -59,7 +59,8 @@ __device__ inline Matrix target(const Problem& op) {
   return {op.sums + int64_t(blockIdx.y) * op.documents.rows * op.y.cols, true, op.y.width % 4 == 0, op.y.width, op.y.cols};
 }
 
-__device__ inline void store_result(const Problem& op, const Work& work, int lane, int column, const float (&four)[4], float total) {
+__device__ inline void store_result(const Problem& op, const Work& work, int lane, int column, const float (&four)[4],
+                                    float total) {
   const int left = op.y.width - column;
   if (lane >= work.count || left <= 0) return;
   const Matrix to = target(op);
@@ -293,7 +294,7 @@ void attention(Exec& exec, In q, In k, In v, In offsets, In starts, In lengths, 
              matrix_of(y, hd), lse.data<float>(), nullptr, nullptr, nullptr, int(heads), int(kv_heads), int(group),
              scale * kLog2e, window > 0 ? int(std::min<int64_t>(window, kNoWindow)) : kNoWindow};
   const bool mma = takes_mma(op.q) && takes_mma(op.k) && takes_mma(op.v) && op.y.whole;
-  const int64_t cols = hd <= 64 ? 64 : mma && hd <= 96 ? 96 : 128, chunks = pieces(hd, cols);
+  const int64_t cols = hd <= 64 ? 64 : mma && hd <= 96 ? 96 : 128, chunks = std::max<int64_t>(1, pieces(hd, cols));
   const auto blocks_of = [&](int64_t lanes) { return std::max<int64_t>(1, most_tiles(op.documents, group, lanes)) * kv_heads; };
   int64_t lanes = !mma && rows * group <= 16 * op.documents.count ? 16 : 64;
   if (mma && blocks_of(128) >= kBlocks && rows * group > 64 * op.documents.count &&

@@ -38,7 +38,7 @@ __global__ __launch_bounds__(kThreads) void row_sums(const Problem op) {
   if (threadIdx.x % kWarp == 0) op.delta[row] = sum;
 }
 
-// What a block works on: a tile of its own side, lanes (or keys) first … first + count - 1, and lanes begin … end - 1 of the other.
+// What a block works on: a tile of its own side, lanes (or keys) first … first + count - 1, and begin … end - 1 of the other.
 struct Work {
   Lanes queries, keys;
   int first, count, begin, end;
@@ -86,8 +86,8 @@ struct Lane {
 };
 
 // kKeys: own rows are keys, the others lanes, first and second are dk and dv; else the other way round, and first is dq.
-// Threads stand 16 × 16: thread (y, x) has own rows 4 y …, other rows x, x + 16 and columns 4 x …, 64 + 4 x …. A head wider than
-// kCols is walked in parts of kCols: every block computes whole scores, and one part of the gradients.
+// Threads stand 16 × 16: thread (y, x) has own rows 4 y …, other rows x, x + 16 and columns 4 x …, 64 + 4 x …. A head wider
+// than kCols is walked in parts of kCols: every block computes whole scores, and one part of the gradients.
 template <int kCols, bool kKeys>
 __global__ __launch_bounds__(kThreads, 2) void differentiate(const Problem op) {
   constexpr int kStride = kCols + 4, kP = kOther + 4, kC = kCols / 64;
@@ -122,13 +122,11 @@ __global__ __launch_bounds__(kThreads, 2) void differentiate(const Problem op) {
       add_dots<4, 2, kStride>(own_a + y * kStride, other_a + x * kStride, depth, score);
       add_dots<4, 2, kStride>(own_b + y * kStride, other_b + x * kStride, depth, slope);
     }
-    if (kKeys) {
-      for (int j = 0; j < 2; j++) lanes[j].find(op, work.queries, base + x + 16 * j, work.end);
-    }
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
+    for (int j = 0; j < 2; j++) {
+      if (kKeys) lanes[j].find(op, work.queries, base + x + 16 * j, work.end);
 #pragma unroll
-      for (int j = 0; j < 2; j++) {
+      for (int i = 0; i < 4; i++) {
         lanes[kKeys ? j : i].differentiate(op, kKeys ? work.first + y + i : base + x + 16 * j, score[i][j], slope[i][j]);
         p[(y + i) * kP + x + 16 * j] = slope[i][j];
       }
