@@ -285,6 +285,13 @@ void load_matrices_emulated(uint32_t (&r)[4], const void* row, bool transpose) {
   warp_barrier();
 }
 
+uint32_t pack_bf16(float low, float high) {
+  bf16 pair[2];
+  narrow(low, pair[0]);
+  narrow(high, pair[1]);
+  return uint32_t(pair[0].bits) | uint32_t(pair[1].bits) << 16;
+}
+
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   using namespace emulator;
   LaneSlot* const slots = warp_slots();

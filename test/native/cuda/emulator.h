@@ -140,5 +140,6 @@ inline void copy_commit() { emulator::copy_commit(); }
 template <int N> void copy_wait() { emulator::copy_wait(N); }
 void load_matrices_emulated(uint32_t (&r)[4], const void* row, bool transpose);
 template <bool kTranspose> void load_matrices(uint32_t (&r)[4], const void* row) { load_matrices_emulated(r, row, kTranspose); }
+uint32_t pack_bf16(float low, float high);
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 }  // namespace mixwright::cuda
