@@ -8,98 +8,31 @@
 // through, the warps' sums are added in order. Where rows (or columns) alone are too few blocks, the depth is cut into parts
 // by the shape, and the parts' sums are added in order by who asked.
 #pragma once
-#include "core/philox.h"
-#include "cuda/launch.h"
+#include <type_traits>
+
+#include "cuda/fours.h"
 
 namespace mixwright::cuda {
 
 constexpr int kNarrowThreads = 256, kNarrowTile = 64, kNarrowStride = kNarrowTile + 4, kNarrowGroup = 16;
 constexpr int64_t kNarrowBlocks = 396;  // so many keep a large device busy
 
-// An operand whose format is looked at when it is read.
-struct Floats {
-  const void* memory;
-  bool half;
-  Floats(const View& of) : memory(of.memory), half(of.dtype == DType::bf16) {}
-  explicit Floats(const float* p) : memory(p), half(false) {}
-  __device__ float at(int64_t i) const {
-    return half ? load_float(static_cast<const bf16*>(memory) + i) : load_float(static_cast<const float*>(memory) + i);
-  }
-};
-
-template <class E>
-struct alignas(4 * sizeof(E)) Four {
-  E v[4];
-};
-
-// Whether every row's elements 0, 4, 8, … can be read by fours.
-inline bool by_fours(const void* memory, int64_t element_bytes, int64_t row) {
-  return row % 4 == 0 && reinterpret_cast<uintptr_t>(memory) % uintptr_t(4 * element_bytes) == 0;
+// So many rows of `cols` f32 stay in the cache of a large device, and are enough for a product to keep it busy.
+inline int64_t cached_rows(int64_t cols) {
+  constexpr int64_t kBytes = 32 << 20, kFewest = 256;
+  const int64_t fit = kBytes / 4 / (cols < 1 ? 1 : cols) / kFewest * kFewest;
+  return fit < kFewest ? kFewest : fit;
 }
 
-// The first `count` elements at p, at most four; 0 for the others.
-template <class E>
-__device__ inline Four<E> load_four(const E* p, int64_t count, bool aligned) {
-  if (aligned && count >= 4) return *reinterpret_cast<const Four<E>*>(p);
-  Four<E> out;
-#pragma unroll
-  for (int i = 0; i < 4; i++) out.v[i] = i < count ? p[i] : E{};
-  return out;
+inline In rows_of(In whole, int64_t first, int64_t count) {
+  In view;
+  view.memory = static_cast<char*>(whole.memory) + first * whole.cols() * bytes_of(whole.dtype);
+  view.dtype = whole.dtype;
+  view.rank = 2;
+  view.dim[0] = count;
+  view.dim[1] = whole.cols();
+  return view;
 }
-
-template <class E>
-__device__ inline void store_four(E* p, const float (&x)[4], int64_t count, bool aligned) {
-  Four<E> out;
-#pragma unroll
-  for (int i = 0; i < 4; i++) store_float(out.v + i, x[i]);
-  if (aligned && count >= 4) {
-    *reinterpret_cast<Four<E>*>(p) = out;
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    if (i < count) p[i] = out.v[i];
-  }
-}
-
-template <class E>
-__device__ inline void widen_four(const Four<E>& from, float (&to)[4]) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) to[i] = load_float(from.v + i);
-}
-
-// Dropout of elements by their number: that of dropout.h.
-struct Drop {
-  uint64_t seed = 0, stream = 0;
-  int32_t limit = 0;  // 0: nothing is dropped
-  float scale = 1;
-
-  Drop() = default;
-  Drop(float p, int64_t from_seed, int64_t from_stream)
-      : seed(uint64_t(from_seed)), stream(uint64_t(from_stream)), limit(int32_t(std::ceil(double(p) * 0x1p24))),
-        scale(1.0f / (1.0f - p)) {
-    if (!(p >= 0 && p < 1)) throw KernelError("p is " + std::to_string(p) + ", needed 0 <= p < 1");
-  }
-
-  // x[i] is element `first` + i.
-  __device__ void apply(int64_t first, float (&x)[4]) const {
-    const int ahead = int(first & 3);
-    uint32_t words[8] = {};
-    const PhiloxBlock block = philox(seed, stream, uint64_t(first) / 4);
-    PhiloxBlock next = block;
-    if (ahead > 0) next = philox(seed, stream, uint64_t(first) / 4 + 1);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      words[i] = block.v[i];
-      words[4 + i] = next.v[i];
-    }
-#pragma unroll
-    for (int i = 0; i < 4; i++) {  // no index that isn't known when compiled: words stay in registers
-      const uint32_t word = ahead < 2 ? (ahead == 0 ? words[i] : words[i + 1]) : (ahead == 2 ? words[i + 2] : words[i + 3]);
-      x[i] = int32_t(word >> 8) >= limit ? x[i] * scale : 0.0f;
-    }
-  }
-};
 
 // How the sums' depth is cut, by the shape alone: `length` is a multiple of a tile.
 struct Parts {
@@ -130,7 +63,7 @@ inline int64_t narrow_shared_bytes(int groups) {
 template <class X>
 struct Down {
   const X* x;
-  Floats right;
+  AnyFloats right;
   float* out;
   int64_t batches, rows, depth, r, depth_stride, column_stride, right_batch;
   int64_t tiles, length;
@@ -297,7 +230,7 @@ struct Across {
 };
 
 // `visit` sees each element of x once, four neighbours of a row at a time, and may change what is multiplied:
-//   visit.begin(column, count)               before: this thread's columns are `column` and the following, `count` in all
+//   visit.begin(column, count)               before: this thread's columns are `column` and the following, `count` of them
 //   visit.ahead(p, row, inside)              what it needs to read for piece p (of 4) of the next tile
 //   visit.see(p, row, inside, v)             row is in [0, rows) when inside
 //   visit.end(part, memory)                  after; shared memory of 16 · 64 floats is free
@@ -311,7 +244,7 @@ __global__ void __launch_bounds__(kNarrowThreads, 2) across_kernel(const Across<
   const int own_row = threadIdx.x / 16, own_col = threadIdx.x % 16 * 4;
   const int64_t col = int64_t(blockIdx.x) * kNarrowTile, first = int64_t(blockIdx.z) * kWidth;
   const int64_t begin = blockIdx.y * of.length, end = min(of.rows, begin + of.length);
-  const int64_t count = of.cols - col - own_col;
+  const int count = int(min(of.cols - col - own_col, int64_t(4)));
   const X* const x = of.x + col + own_col;
 
   Four<X> ahead[4];

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "cuda/narrow.h"
+#include "cuda/fours.h"
 
 namespace mixwright::cuda {
 
@@ -59,8 +59,8 @@ __device__ int64_t expert_of(const Experts& of, int64_t row) {
 
 // y = magnitude/norm ⊙ x + bias; with `partials` also their slots of Σ x ⊙ v.
 template <class X>
-__global__ void __launch_bounds__(kThreads)
-    compose_kernel(const X* x, const X* v, Floats magnitude, const float* norm, Floats bias, const Experts experts, X* y,
+__global__ void __launch_bounds__(kThreads, 5)
+    compose_kernel(const X* x, const X* v, AnyFloats magnitude, const float* norm, AnyFloats bias, const Experts experts, X* y,
                    float* partials, int64_t N, bool aligned) {
   if (experts.offsets && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x < kWarp) check_offsets(experts);
   const int64_t begin = int64_t(blockIdx.x) * kRows, end = min(experts.rows, begin + kRows);

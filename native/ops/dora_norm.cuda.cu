@@ -1,5 +1,5 @@
-// dora_norm: W is read once (cuda/narrow.h: a block owns 64 rows of one expert, or a part of K of them) in E·N·r·K multiply-adds,
-// A as often as there are blocks, from the cache. That leaves W·Aᵀ and A·Aᵀ in scratch; a warp then finishes a row.
+// dora_norm: W is read once (cuda/narrow.h: a block owns 64 rows of one expert, or a part of K of them) in E·N·r·K
+// multiply-adds, A as often as there are blocks, from the cache. W·Aᵀ and A·Aᵀ are left in scratch; a warp then finishes a row.
 // row_sum_squares: N·K elements are read once; a warp owns a row.
 #include "ops/dora_norm.h"
 
@@ -10,8 +10,8 @@ namespace mixwright::cuda {
 namespace {
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-__global__ void norm_kernel(const float* weight_square, const float* cross, const float* grams, Floats b, float* norm, int64_t rows,
-                            int64_t N, int64_t r, float scale) {
+__global__ void norm_kernel(const float* weight_square, const float* cross, const float* grams, AnyFloats b, float* norm,
+                            int64_t rows, int64_t N, int64_t r, float scale) {
   const int lane = threadIdx.x % kWarp;
   for (int64_t row = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; row < rows; row += int64_t(gridDim.x) * kWarps) {
     const float* const gram = grams + row / N * r * r;
@@ -59,8 +59,8 @@ void dora_norm(Exec& exec, In weight, In weight_square, In a, In b, Out norm, fl
   };
   times_a(weight, N, cross);
   times_a(a, r, grams);
-  launch(exec, norm_kernel, blocks_for(exec, E * N * kWarp, kThreads), kThreads, 0, weight_square.data<float>(), cross, grams, b,
-         norm.data<float>(), E * N, N, r, scale);
+  launch(exec, norm_kernel, blocks_for(exec, E * N * kWarp, kThreads), kThreads, 0, weight_square.data<float>(), cross, grams,
+         b, norm.data<float>(), E * N, N, r, scale);
 }
 
 void row_sum_squares(Exec& exec, In x, Out y) {

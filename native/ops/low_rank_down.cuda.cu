@@ -11,7 +11,7 @@ struct Dropped {
   Drop drop;
   int64_t cols, column;
 
-  __device__ void begin(int64_t from, int64_t) { column = from; }
+  __device__ void begin(int64_t from, int) { column = from; }
   __device__ void ahead(int, int64_t, bool) {}
   __device__ void see(int, int64_t row, bool, float (&v)[4]) const {
     if (drop.limit > 0) drop.apply(row * cols + column, v);

@@ -15,13 +15,12 @@ namespace mixwright::cuda {
 
 namespace {
 constexpr int kThreads = 256, kColumns = 32;
-constexpr int64_t kChunkBytes = 32 << 20, kFewestRows = 256;
 // Below these factors y says too little of v: without a bias and with one.
 constexpr float kSmall = 0x1p-60f, kSmallShifted = 0x1p-6f;
 
 // factor = magnitude/norm, shift = bias, right = scale · factor ⊙ b.
-__global__ void prepare_kernel(Floats magnitude, const float* norm, Floats bias, Floats b, float scale, float* factor, float* shift,
-                               float* right, int64_t N, int64_t r) {
+__global__ void prepare_kernel(AnyFloats magnitude, const float* norm, AnyFloats bias, AnyFloats b, float scale, float* factor,
+                               float* shift, float* right, int64_t N, int64_t r) {
   const auto factor_of = [&](int64_t n) {
     if (!norm) return 1.0f;
     return norm[n] == 0 ? 0.0f : magnitude.at(n) / norm[n];
@@ -43,11 +42,12 @@ struct Look {
   float* magnitudes;
   int64_t cols;
   bool dv_aligned, kept_aligned;
-  int64_t column = 0, count = 0;
+  int64_t column = 0;
+  int count = 0;
   float factors[4] = {}, shifts[4] = {}, sums[4] = {};
   Four<Kept> next[4] = {};
 
-  __device__ void begin(int64_t from, int64_t left) {
+  __device__ void begin(int64_t from, int left) {
     column = from;
     count = blockIdx.z == 0 ? left : 0;  // further blocks see the same elements for other narrow columns
 #pragma unroll
@@ -90,8 +90,8 @@ struct Look {
 // Σ dy · v for the columns with a factor below `least`, part by part, with v computed again.
 template <class E>
 __global__ void __launch_bounds__(kThreads)
-    again_kernel(const E* dy, Floats x, Floats weight, const float* low, Floats b, const float* factor, float least, float scale,
-                 int64_t T, int64_t N, int64_t K, int64_t r, int64_t length, float* magnitudes) {
+    again_kernel(const E* dy, AnyFloats x, AnyFloats weight, const float* low, AnyFloats b, const float* factor, float least,
+                 float scale, int64_t T, int64_t N, int64_t K, int64_t r, int64_t length, float* magnitudes) {
   __shared__ float warps[33];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int64_t begin = blockIdx.y * length, end = min(T, begin + length);
@@ -111,11 +111,12 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // A warp finishes a column: db, and dmagnitude. `sums` [parts][N][r] is dyᵀ·low.
-__global__ void finish_kernel(const float* sums, const float* magnitudes, int64_t parts, Floats b, const float* factor,
+__global__ void finish_kernel(const float* sums, const float* magnitudes, int64_t parts, AnyFloats b, const float* factor,
                               const float* norm, float least, float scale, int64_t N, int64_t r, float* db, bool accumulate_db,
                               float* dmagnitude, bool accumulate_dmagnitude, bool again) {
   const int lane = threadIdx.x % kWarp;
-  for (int64_t n = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp; n < N; n += int64_t(gridDim.x) * blockDim.x / kWarp) {
+  const int64_t warps = int64_t(gridDim.x) * kThreads / kWarp;
+  for (int64_t n = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kWarp; n < N; n += warps) {
     float added = 0;
     for (int64_t j = lane; sums && j < r; j += kWarp) {
       float total = 0;
@@ -139,16 +140,6 @@ __global__ void finish_kernel(const float* sums, const float* magnitudes, int64_
   }
 }
 
-In rows_of(In whole, int64_t first, int64_t count) {
-  In view;
-  view.memory = static_cast<char*>(whole.memory) + first * whole.cols() * bytes_of(whole.dtype);
-  view.dtype = whole.dtype;
-  view.rank = 2;
-  view.dim[0] = count;
-  view.dim[1] = whole.cols();
-  return view;
-}
-
 template <class E, class Kept>
 void look(Exec& exec, const E* dy, const float* low, float* sums, int64_t rows, int64_t N, int64_t r, Look<E, Kept> visit) {
   visit.cols = N;
@@ -166,20 +157,20 @@ void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In ma
           "operands do not fit each other");
   float* const factor = exec.scratch<float>(2 * N + (dlow ? N * r : 0), 4), *const shift = factor + N;
   float* const right = dlow ? shift + N : nullptr;
-  launch(exec, prepare_kernel, blocks_for(exec, N * r, kThreads), kThreads, 0, magnitude, norm.data<float>(), bias, b, scale, factor,
-         shift, right, N, r);
+  launch(exec, prepare_kernel, blocks_for(exec, N * r, kThreads), kThreads, 0, magnitude, norm.data<float>(), bias, b, scale,
+         factor, shift, right, N, r);
   if (dlow) {
     with_float_type(dy.dtype, [&](auto type) {
       using E = decltype(type);
-      narrow_down(exec, Down<E>{dy.data<E>(), Floats(right), dlow.data<float>(), 1, T, N, r, r, 1, 0, 0, 0, false, false, {}}, 5);
+      const AnyFloats by(right);
+      narrow_down(exec, Down<E>{dy.data<E>(), by, dlow.data<float>(), 1, T, N, r, r, 1, 0, 0, 0, false, false, {}}, 5);
     });
   }
   if (!db && !dv && !dmagnitude) return;
 
   // A bias may drown v in a bf16 y at any factor.
   const bool again = dmagnitude && bias && y.dtype == DType::bf16 && T > 0;
-  const int64_t fit = kChunkBytes / 4 / std::max<int64_t>(N, 1) / kFewestRows * kFewestRows;
-  const int64_t chunk = again ? std::min(T, std::max(fit, kFewestRows)) : T;
+  const int64_t chunk = again ? std::min(T, cached_rows(N)) : T;
   const int64_t whole = again ? T / chunk : 1, rest = again ? T % chunk : 0;
   const Parts of_chunk = across_parts(chunk, N);
   const int64_t parts = whole * of_chunk.count + (rest > 0 ? across_parts(rest, N).count : 0);
@@ -195,8 +186,8 @@ void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In ma
       look(exec, dy.data<E>(), low.data<float>(), products, T, N, r, visit);
       if (!dmagnitude) return;
       const dim3 grid(unsigned(pieces(N, kColumns)), unsigned(parts));
-      launch(exec, again_kernel<E>, grid, kThreads, 0, dy.data<E>(), x, weight, low.data<float>(), b, factor, least, scale, T, N,
-             x.cols(), r, of_chunk.length, magnitudes);
+      launch(exec, again_kernel<E>, grid, kThreads, 0, dy.data<E>(), x, weight, low.data<float>(), b, factor, least, scale, T,
+             N, x.cols(), r, of_chunk.length, magnitudes);
       return;
     }
     View base;
@@ -209,13 +200,14 @@ void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In ma
       matmul(exec, rows_of(x, row, rows), weight, In{}, Out{base}, false, true, 1.0f, false);
       const Look<E, float> visit{dv ? dv.data<E>() + row * N : nullptr, static_cast<const float*>(base.memory), factor, nullptr,
                                  magnitudes + part * N, N, false, false};
-      look(exec, dy.data<E>() + row * N, low.data<float>() + row * r, products ? products + part * size : nullptr, rows, N, r, visit);
+      float* const own = products ? products + part * size : nullptr;
+      look(exec, dy.data<E>() + row * N, low.data<float>() + row * r, own, rows, N, r, visit);
       part += across_parts(rows, N).count;
     }
   });
   if (!db && !dmagnitude) return;
-  launch(exec, finish_kernel, blocks_for(exec, N * kWarp, kThreads), kThreads, 0, size > 0 ? sums : nullptr, magnitudes, parts, b,
-         factor, norm.data<float>(), least, scale, N, r, db.data<float>(), accumulate_db, dmagnitude.data<float>(),
+  launch(exec, finish_kernel, blocks_for(exec, N * kWarp, kThreads), kThreads, 0, size > 0 ? sums : nullptr, magnitudes, parts,
+         b, factor, norm.data<float>(), least, scale, N, r, db.data<float>(), accumulate_db, dmagnitude.data<float>(),
          accumulate_dmagnitude, again);
 }
 

@@ -1,6 +1,6 @@
 // matmul (ops/matmul.h), then a pass that adds the low-rank product to what it left: T·N·r multiply-adds. f32 results are
-// finished where they are. For bf16 the base product is f32 in scratch, a chunk of rows at a time that stays in the cache
-// (kChunkBytes), so that sums are rounded once. A block of the pass owns 64 × 128 elements, a thread 8 × 4 of them.
+// finished where they are. For bf16 the base product is f32 in scratch, a chunk of rows at a time that stays in the cache,
+// so that sums are rounded once. A block of the pass owns 64 × 128 elements, a thread 8 × 4 of them.
 #include "ops/low_rank_linear.h"
 
 #include <algorithm>
@@ -11,18 +11,17 @@
 namespace mixwright::cuda {
 
 namespace {
-constexpr int kThreads = 256, kRows = 64, kColumns = 128, kDepth = 16, kLeft = kRows + 4, kRight = kColumns + 4;
-constexpr int64_t kChunkBytes = 32 << 20, kFewestRows = 256;
+constexpr int kThreads = 256, kRows = 64, kColumns = 128, kDepth = 16, kLeft = kRows + 4, kRight = kColumns + 4, kAtOnce = 4;
 
 // y = factor ⊙ (base + drop(scale · low · right)) + bias (+ y), rows [0, rows); `row` of them came before.
 template <class Y>
 struct Finish {
   const float *base, *low;
-  Floats right;  // element (j, n) at j · depth_stride + n · column_stride
+  AnyFloats right;  // element (j, n) at j · depth_stride + n · column_stride
   int64_t depth_stride, column_stride;
-  Floats magnitude;
+  AnyFloats magnitude;
   const float* norm;
-  Floats bias;
+  AnyFloats bias;
   Y* y;
   int64_t row, rows, cols, r;
   float scale;
@@ -77,37 +76,38 @@ __global__ void __launch_bounds__(kThreads, 2) finish_kernel(const Finish<Y> of)
       }
       shift[n] = of.bias.memory && n < count ? of.bias.at(own + n) : 0.0f;
     }
+    if (of.drop.limit > 0) {
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      const int64_t t = row + 8 * warp + i, at = t * of.cols + own;
-      if (t >= of.rows || count <= 0) break;
-      float base[4], old[4] = {};
-      widen_four(load_four(of.base + at, count, of.base_aligned), base);
-      if (of.accumulate) widen_four(load_four(of.y + at, count, of.y_aligned), old);
-      if (of.drop.limit > 0) of.drop.apply((of.row + t) * of.cols + own, sums[i]);
+      for (int i = 0; i < 8; i++) of.drop.apply((of.row + row + 8 * warp + i) * of.cols + own, sums[i]);
+    }
 #pragma unroll
-      for (int n = 0; n < 4; n++) base[n] = factor[n] * (base[n] + of.scale * sums[i][n]) + shift[n] + old[n];
-      store_four(of.y + at, base, count, of.y_aligned);
+    for (int first = 0; first < 8; first += kAtOnce) {
+      Four<float> base[kAtOnce];
+      Four<Y> old[kAtOnce] = {};
+#pragma unroll
+      for (int i = 0; i < kAtOnce; i++) {
+        const int64_t t = row + 8 * warp + first + i, inside = t < of.rows ? count : 0;
+        base[i] = load_four(of.base + t * of.cols + own, inside, of.base_aligned);
+        if (of.accumulate) old[i] = load_four(of.y + t * of.cols + own, inside, of.y_aligned);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; i++) {
+        const int64_t t = row + 8 * warp + first + i, at = t * of.cols + own;
+        float value[4], before[4];
+        widen_four(base[i], value);
+        widen_four(old[i], before);
+#pragma unroll
+        for (int n = 0; n < 4; n++) value[n] = factor[n] * (value[n] + of.scale * sums[first + i][n]) + shift[n] + before[n];
+        if (t < of.rows) store_four(of.y + at, value, count, of.y_aligned);
+      }
     }
   }
 }
 
-In rows_of(const View& from, int64_t first, int64_t count) {
-  In view;
-  view.memory = static_cast<char*>(from.memory) + first * from.cols() * bytes_of(from.dtype);
-  view.dtype = from.dtype;
-  view.rank = 2;
-  view.dim[0] = count;
-  view.dim[1] = from.cols();
-  return view;
-}
-
-// y = finish(left · op(weight)), all of it.
 template <class Y>
 void multiply_and_finish(Exec& exec, In left, In weight, bool transpose, Finish<Y> of, DType dtype) {
   const bool there = dtype == DType::f32;
-  const int64_t rows = of.rows, fit = kChunkBytes / 4 / of.cols / kFewestRows * kFewestRows;
-  const int64_t chunk = there ? rows : std::min(rows, std::max(fit, kFewestRows));
+  const int64_t rows = of.rows, chunk = there ? rows : std::min(rows, cached_rows(of.cols));
   const float* const low = of.low;
   Y* const y = of.y;
   float* const scratch = there ? nullptr : exec.scratch<float>(chunk * of.cols, 4);
@@ -143,8 +143,8 @@ void low_rank_linear(Exec& exec, In x, In weight, In low, In b, In magnitude, In
   with_float_type(y.dtype, [&](auto type) {
     using Y = decltype(type);
     multiply_and_finish<Y>(exec, x, weight, true,
-                           {nullptr, low.data<float>(), b, 1, r, magnitude, norm.data<float>(), bias, y.data<Y>(), 0, T, N, r, scale,
-                            false, false, false, {}},
+                           {nullptr, low.data<float>(), b, 1, r, magnitude, norm.data<float>(), bias, y.data<Y>(), 0, T, N, r,
+                            scale, false, false, false, {}},
                            y.dtype);
   });
 }
@@ -158,8 +158,8 @@ void low_rank_linear_dx(Exec& exec, In dv, In weight, In dlow, In a, Out dx, boo
   with_float_type(dx.dtype, [&](auto type) {
     using Y = decltype(type);
     multiply_and_finish<Y>(exec, dv, weight, false,
-                           {nullptr, dlow.data<float>(), a, K, 1, In{}, nullptr, In{}, dx.data<Y>(), 0, T, K, r, 1.0f, accumulate,
-                            false, false, Drop(p, seed, stream)},
+                           {nullptr, dlow.data<float>(), a, K, 1, In{}, nullptr, In{}, dx.data<Y>(), 0, T, K, r, 1.0f,
+                            accumulate, false, false, Drop(p, seed, stream)},
                            dx.dtype);
   });
 }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cuda/narrow.h"
+#include "cuda/fours.h"
 
 namespace mixwright::cuda {
 
@@ -12,7 +12,8 @@ constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 constexpr int64_t kPiece = 4096;
 
 template <class X, class Y>
-__global__ void scale_kernel(const X* x, Floats numerator, const float* denominator, Y* y, int64_t N, int64_t K, bool aligned) {
+__global__ void scale_kernel(const X* x, AnyFloats numerator, const float* denominator, Y* y, int64_t N, int64_t K,
+                             bool aligned) {
   const int lane = threadIdx.x % kWarp;
   for (int64_t n = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp; n < N; n += int64_t(gridDim.x) * kWarps) {
     float factor = numerator.at(n);
