@@ -1,8 +1,9 @@
-// One thread an element: a stand-in.
+// R·N·K multiply-adds on the matrix core (cuda/gemm.h). The tiles of all experts are shared out together: a block owns one of y, or of
+// one dW_e, up to 128 × 128. How many there are only the device knows: blocks are launched for the most that R rows of E experts can
+// take, those left over end at once. check_kernel looks at offsets and rows first; after a bad one, nothing outside is touched.
 #include "ops/grouped_matmul.h"
 
-#include "cuda/launch.h"
-#include "cuda/tiles.h"
+#include "cuda/gemm.h"
 
 namespace mixwright::cuda {
 
@@ -72,54 +73,58 @@ Groups checked_groups(Exec& exec, const In& offsets, const In& rows, int64_t tab
   return {clean, first_tile};
 }
 
-template <class X, class W, class Y>
-__global__ void product(const X* x, const W* w, Groups groups, const int32_t* rows, int64_t table, Y* y, int64_t E, int64_t R,
-                        int64_t N, int64_t K, bool turn, float alpha, bool accumulate) {
-  grid_stride(R * N, [&](int64_t at) {
-    const int64_t i = at / N, n = at % N;
-    int64_t e = 0;
-    while (e < E && groups.offsets[e + 1] <= i) e++;
-    const int64_t row = rows ? rows[i] : i;
-    if (e == E || row < 0 || row >= table) return;
-    float sum = 0;
-    for (int64_t k = 0; k < K; k++) {
-      sum += load_float(x + row * K + k) * load_float(w + e * N * K + (turn ? n * K + k : k * N + n));
-    }
-    store_float(y + at, accumulate ? alpha * sum + load_float(y + at) : alpha * sum);
-  });
-}
+struct ExpertTasks {
+  Groups groups;
+  int64_t E, N, K, col_tiles, weight_rows;  // weight_rows: in memory, of one expert
 
-template <class X, class D, class W>
-__global__ void weight_grad(const D* dy, const X* x, Groups groups, const int32_t* rows, int64_t table, W* dw, int64_t E, int64_t N,
-                            int64_t K, float alpha, bool accumulate) {
-  grid_stride(E * N * K, [&](int64_t at) {
-    const int64_t e = at / (N * K), n = at / K % N, k = at % K;
-    float sum = 0;
-    for (int64_t i = groups.offsets[e]; i < groups.offsets[e + 1]; i++) {
-      const int64_t row = rows ? rows[i] : i;
-      if (row < 0 || row >= table) continue;
-      sum += load_float(dy + i * N + n) * load_float(x + row * K + k);
-    }
-    store_float(dw + at, accumulate ? alpha * sum + load_float(dw + at) : alpha * sum);
-  });
-}
+  __device__ bool operator()(int64_t index, int rows, int cols, Task& task) const {
+    const int64_t row_tiles = groups.first_tile[E];
+    if (index >= row_tiles * col_tiles) return false;
+    const TilePlace place = tile_place(index, row_tiles, col_tiles);
+    const GroupTile tile = group_tile(groups.first_tile, groups.offsets, E, place.row, rows);
+    task.row = tile.row;
+    task.rows = tile.rows;
+    task.col = place.col * cols;
+    task.cols = N - task.col < cols ? N - task.col : cols;
+    task.b_first = tile.group * weight_rows;
+    task.k_end = K;
+    return true;
+  }
+};
+
+struct GradTasks {
+  const int32_t* offsets;
+  int64_t N, K, row_tiles, col_tiles;
+  bool accumulate;
+
+  __device__ bool operator()(int64_t index, int rows, int cols, Task& task) const {
+    const int64_t e = index / (row_tiles * col_tiles);
+    task.group = e;
+    task.a_first = task.b_first = offsets[e];
+    task.k_end = offsets[e + 1] - offsets[e];
+    if (task.k_end == 0 && accumulate) return false;
+    const TilePlace place = tile_place(index - e * row_tiles * col_tiles, row_tiles, col_tiles);
+    task.row = place.row * rows;
+    task.rows = N - task.row < rows ? N - task.row : rows;
+    task.col = place.col * cols;
+    task.cols = K - task.col < cols ? K - task.col : cols;
+    return true;
+  }
+};
 }  // namespace
 
 void grouped_matmul(Exec& exec, In x, In weight, In offsets, In rows, Out y, bool transpose_weight, float alpha, bool accumulate) {
   if (y.size() == 0) return;
   const int64_t E = weight.dim[0], R = y.rows(), N = y.cols(), K = x.cols();
   require(weight.size() == E * N * K, "operands do not fit each other");
-  const Groups groups = checked_groups(exec, offsets, rows, K == 0 ? R : x.rows(), E, R, 128);
-  with_float_type(x.dtype, [&](auto xt) {
-    with_float_type(weight.dtype, [&](auto wt) {
-      with_float_type(y.dtype, [&](auto yt) {
-        using X = decltype(xt);
-        using W = decltype(wt);
-        using Y = decltype(yt);
-        launch(exec, product<X, W, Y>, blocks_for(exec, y.size(), 128), 128, 0, x.data<X>(), weight.data<W>(), groups,
-               rows.data<int32_t>(), x.rows(), y.data<Y>(), E, R, N, K, transpose_weight, alpha, accumulate);
-      });
-    });
+  const Side left = side_of(x, K, true, rows.data<int32_t>(), x.rows());
+  const Side right = side_of(weight, transpose_weight ? K : N, transpose_weight);
+  with_tile(E == 0 ? 0 : pieces(R, E), N, E, [&](auto tile_rows, auto tile_cols) {
+    constexpr int kRows = decltype(tile_rows)::value, kCols = decltype(tile_cols)::value, kLeftAlongK = 12;
+    const Groups groups = checked_groups(exec, offsets, rows, K == 0 && !rows ? R : x.rows(), E, R, kRows);
+    const ExpertTasks tasks{groups, E, N, K, pieces(N, kCols), transpose_weight ? N : K};
+    multiply_tiles<kRows, kCols, kLeftAlongK>(exec, left, right, most_group_tiles(R, E, kRows) * tasks.col_tiles, tasks,
+                                              Store::to(y, N, 0, alpha, accumulate));
   });
 }
 
@@ -128,16 +133,12 @@ void grouped_matmul_weight_grad(Exec& exec, In dy, In x, In offsets, In rows, Ou
   const int64_t E = dweight.dim[0], N = dweight.dim[1], K = dweight.dim[2], R = dy.rows();
   require(dy.cols() == N && x.cols() == K, "operands do not fit each other");
   const Groups groups = checked_groups(exec, offsets, rows, x.rows(), E, R, 128);
-  with_float_type(x.dtype, [&](auto xt) {
-    with_float_type(dy.dtype, [&](auto dt) {
-      with_float_type(dweight.dtype, [&](auto wt) {
-        using X = decltype(xt);
-        using D = decltype(dt);
-        using W = decltype(wt);
-        launch(exec, weight_grad<X, D, W>, blocks_for(exec, dweight.size(), 128), 128, 0, dy.data<D>(), x.data<X>(), groups,
-               rows.data<int32_t>(), x.rows(), dweight.data<W>(), E, N, K, alpha, accumulate);
-      });
-    });
+  const Side left = side_of(dy, N, false), right = side_of(x, K, false, rows.data<int32_t>(), x.rows());
+  with_tile(N, K, E, [&](auto tile_rows, auto tile_cols) {
+    constexpr int kRows = decltype(tile_rows)::value, kCols = decltype(tile_cols)::value, kNoneAlongK = 1;
+    const GradTasks tasks{groups.offsets, N, K, pieces(N, kRows), pieces(K, kCols), accumulate};
+    multiply_tiles<kRows, kCols, kNoneAlongK>(exec, left, right, E * tasks.row_tiles * tasks.col_tiles, tasks,
+                                              Store::to(dweight, K, N * K, alpha, accumulate));
   });
 }
 
