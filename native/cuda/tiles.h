@@ -7,13 +7,14 @@
 
 namespace mixwright::cuda {
 
+MW_ANYWHERE static inline int64_t at_most(int64_t size, int64_t left) { return left < size ? left : size; }
+
 // Tiles of `size` that `count` rows take.
 MW_ANYWHERE static inline int64_t tiles_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // At most so many row tiles do R rows of E groups take together, however they are shared out: all a launch can know.
 MW_ANYWHERE static inline int64_t most_group_tiles(int64_t R, int64_t E, int64_t size) {
-  const int64_t filled = R < E ? R : E;
-  return (R + filled * (size - 1)) / size;
+  return (R + at_most(E, R) * (size - 1)) / size;
 }
 
 struct TilePlace {
@@ -25,7 +26,7 @@ struct TilePlace {
 constexpr int64_t kBand = 8;
 MW_ANYWHERE static inline TilePlace tile_place(int64_t index, int64_t row_tiles, int64_t col_tiles) {
   const int64_t band = index / (kBand * col_tiles), within = index - band * kBand * col_tiles;
-  const int64_t left = row_tiles - band * kBand, height = left < kBand ? left : kBand;
+  const int64_t height = at_most(kBand, row_tiles - band * kBand);
   return {band * kBand + within % height, within / height};
 }
 
@@ -46,8 +47,8 @@ MW_ANYWHERE static inline GroupTile group_tile(const int32_t* first_tile, const 
       high = middle;
     }
   }
-  const int64_t row = offsets[low] + (index - first_tile[low]) * size, left = offsets[low + 1] - row;
-  return {low, row, left < size ? left : size};
+  const int64_t row = offsets[low] + (index - first_tile[low]) * size;
+  return {low, row, at_most(size, offsets[low + 1] - row)};
 }
 
 }  // namespace mixwright::cuda

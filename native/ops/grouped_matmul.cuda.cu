@@ -1,6 +1,7 @@
-// R·N·K multiply-adds on the matrix core (cuda/gemm.h). The tiles of all experts are shared out together: a block owns one of y, or of
-// one dW_e, up to 128 × 128. How many there are only the device knows: blocks are launched for the most that R rows of E experts can
-// take, those left over end at once. check_kernel looks at offsets and rows first; after a bad one, nothing outside is touched.
+// R·N·K multiply-adds on the matrix core (cuda/gemm.h). The tiles of all experts are shared out together: a block owns one of y,
+// or of one dW_e, up to 128 × 128, and reads its rows and columns of the operands once. How many there are only the device knows:
+// blocks are launched for the most that R rows of E experts can take, those left over end at once. check_kernel looks at offsets
+// and rows first; after a bad one, nothing outside is touched.
 #include "ops/grouped_matmul.h"
 
 #include "cuda/gemm.h"
@@ -67,8 +68,8 @@ Groups checked_groups(Exec& exec, const In& offsets, const In& rows, int64_t tab
   require(rows ? rows.size() == R : table >= R, rows ? "rows does not fit the sorted rows" : "x has too few rows");
   int32_t *const clean = exec.scratch<int32_t>(E + 1, 1), *const first_tile = exec.scratch<int32_t>(E + 1, 2);
   const int64_t looks = rows ? std::min<int64_t>(pieces(R, 4 * kCheckThreads), 64) : 0;
-  launch(exec, check_kernel, dim3(unsigned(1 + looks)), kCheckThreads, 0, offsets.data<int32_t>(), E, R, rows.data<int32_t>(), table,
-         tile_rows, clean, first_tile, exec.report("offset %lld is %lld, there are %lld sorted rows"),
+  launch(exec, check_kernel, dim3(unsigned(1 + looks)), kCheckThreads, 0, offsets.data<int32_t>(), E, R, rows.data<int32_t>(),
+         table, tile_rows, clean, first_tile, exec.report("offset %lld is %lld, there are %lld sorted rows"),
          exec.report("row %lld holds index %lld, the table has %lld rows"));
   return {clean, first_tile};
 }
@@ -82,12 +83,8 @@ struct ExpertTasks {
     if (index >= row_tiles * col_tiles) return false;
     const TilePlace place = tile_place(index, row_tiles, col_tiles);
     const GroupTile tile = group_tile(groups.first_tile, groups.offsets, E, place.row, rows);
-    task.row = tile.row;
-    task.rows = tile.rows;
-    task.col = place.col * cols;
-    task.cols = N - task.col < cols ? N - task.col : cols;
-    task.b_first = tile.group * weight_rows;
-    task.k_end = K;
+    const int64_t j = place.col * cols;
+    task = {0, tile.row, tile.rows, j, at_most(cols, N - j), 0, tile.group * weight_rows, 0, K};
     return true;
   }
 };
@@ -98,22 +95,18 @@ struct GradTasks {
   bool accumulate;
 
   __device__ bool operator()(int64_t index, int rows, int cols, Task& task) const {
-    const int64_t e = index / (row_tiles * col_tiles);
-    task.group = e;
-    task.a_first = task.b_first = offsets[e];
-    task.k_end = offsets[e + 1] - offsets[e];
-    if (task.k_end == 0 && accumulate) return false;
+    const int64_t e = index / (row_tiles * col_tiles), first = offsets[e], count = offsets[e + 1] - first;
+    if (count == 0 && accumulate) return false;
     const TilePlace place = tile_place(index - e * row_tiles * col_tiles, row_tiles, col_tiles);
-    task.row = place.row * rows;
-    task.rows = N - task.row < rows ? N - task.row : rows;
-    task.col = place.col * cols;
-    task.cols = K - task.col < cols ? K - task.col : cols;
+    const int64_t i = place.row * rows, j = place.col * cols;
+    task = {e, i, at_most(rows, N - i), j, at_most(cols, K - j), first, first, 0, count};
     return true;
   }
 };
 }  // namespace
 
-void grouped_matmul(Exec& exec, In x, In weight, In offsets, In rows, Out y, bool transpose_weight, float alpha, bool accumulate) {
+void grouped_matmul(Exec& exec, In x, In weight, In offsets, In rows, Out y, bool transpose_weight, float alpha,
+                    bool accumulate) {
   if (y.size() == 0) return;
   const int64_t E = weight.dim[0], R = y.rows(), N = y.cols(), K = x.cols();
   require(weight.size() == E * N * K, "operands do not fit each other");

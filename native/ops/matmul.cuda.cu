@@ -1,5 +1,6 @@
-// matmul: the matrix core (cuda/gemm.h). M·N·K multiply-adds; a block owns a tile of c, up to 128 × 128, and reads its rows of a and
-// columns of b once. column_sum: T·N elements are read once; a block owns 128 rows of 128 columns, later all sums of 32 columns.
+// matmul: the matrix core (cuda/gemm.h). M·N·K multiply-adds; a block owns a tile of c, up to 128 × 128, and reads its rows of
+// a and columns of b once.
+// column_sum: T·N elements are read once; a block owns 128 rows of 128 columns, later all sums of 32 columns.
 #include "ops/matmul.h"
 
 #include "cuda/gemm.h"
@@ -60,8 +61,8 @@ void column_sum(Exec& exec, In x, Out y, bool accumulate) {
   });
   with_float_type(y.dtype, [&](auto type) {
     using Y = decltype(type);
-    launch(exec, total_sums<Y>, dim3(unsigned(pieces(N, kTotalCols))), kTotalCols * kTotalParts, 0, partial, y.data<Y>(), blocks, N,
-           accumulate);
+    launch(exec, total_sums<Y>, dim3(unsigned(pieces(N, kTotalCols))), kTotalCols * kTotalParts, 0, partial, y.data<Y>(),
+           blocks, N, accumulate);
   });
 }
 
