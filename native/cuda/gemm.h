@@ -2,8 +2,8 @@
 // the tensor cores (gemm_tensor.h), all else is multiplied in f32 (gemm_lanes.h). Both leave a tile's sums in shared memory, in
 // f32. Then all threads of the block call `finish`:
 //   finish(group, i, j, rows, cols, const float* sums, ld)    C[i … i+rows, j … j+cols] of the group is sums[r · ld + c]
-// Who needs a product in another form (scaled, rounded, as part of a softmax) brings a `finish`; see Store. It must not care how
-// C is cut into tiles, and gets every element once.
+// Who needs a product in another form (scaled, rounded, as part of a softmax) brings a `finish`; see Store. It must not care
+// how C is cut into tiles, and gets every element once.
 //   Who computes what is said by `tasks`: tasks(index of the block, tile rows, tile cols, Task&), false: nothing to do.
 // Small products with a long k are cut along k too, by their shape alone; the pieces are added up in order (combine_kernel).
 #pragma once
@@ -61,17 +61,30 @@ struct Store {
       }
       return;
     }
-    for (int i = thread; i < rows * (cols / 4); i += threads) {
-      const int row = i / (cols / 4), col = i % (cols / 4) * 4;
-      const float4 four = *reinterpret_cast<const float4*>(sums + row * ld + col);
-      float y[4] = {value(four.x, j + col), value(four.y, j + col + 1), value(four.z, j + col + 2), value(four.w, j + col + 3)};
-      struct alignas(4 * sizeof(T)) Four { T x[4]; };
-      Four* const at = reinterpret_cast<Four*>(c + row * stride + col);
-      Four out;
-      if (accumulate) out = *at;
+    struct alignas(4 * sizeof(T)) Four { T x[4]; };
+    constexpr int kTogether = 4;  // read, then written
+    const int count = rows * (cols / 4);
+    for (int begin = thread; begin < count; begin += kTogether * threads) {
+      Four out[kTogether];
+      int row[kTogether], col[kTogether];
 #pragma unroll
-      for (int n = 0; n < 4; n++) narrow(accumulate ? y[n] + widen(out.x[n]) : y[n], out.x[n]);
-      *at = out;
+      for (int t = 0; t < kTogether; t++) {
+        const int i = begin + t * threads;
+        row[t] = i / (cols / 4), col[t] = i % (cols / 4) * 4;
+        if (accumulate && i < count) out[t] = *reinterpret_cast<const Four*>(c + row[t] * stride + col[t]);
+      }
+#pragma unroll
+      for (int t = 0; t < kTogether; t++) {
+        if (begin + t * threads >= count) break;
+        const float4 four = *reinterpret_cast<const float4*>(sums + row[t] * ld + col[t]);
+        const float own[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+          const float y = value(own[n], j + col[t] + n);
+          narrow(accumulate ? y + widen(out[t].x[n]) : y, out[t].x[n]);
+        }
+        *reinterpret_cast<Four*>(c + row[t] * stride + col[t]) = out[t];
+      }
     }
   }
 

@@ -26,7 +26,11 @@ struct Side {
   }
 };
 
+// A thread counts rows and columns in 32 bits, elements in 64.
 inline Side side_of(const View& view, int64_t stride, bool along_k, const int32_t* rows = nullptr, int64_t table = 0) {
+  if (view.rows() > INT32_MAX || stride > INT32_MAX) {
+    fail("operand of %lld rows of %lld: more than 32 bits count", (long long)view.rows(), (long long)stride);
+  }
   return {view.memory, view.dtype == DType::f32, stride, along_k, rows, table};
 }
 
@@ -45,9 +49,9 @@ class Pieces {
 
   // x, count: the side's rows (columns) of C.
   __device__ Pieces(const Side& side, bool along_k, int64_t first, int64_t x, int64_t count, int64_t k, int64_t k_end)
-      : side_(side), along_k_(along_k), first_(first + (along_k ? x : k)), offset_(along_k ? k : x), k_end_(int(k_end - k)) {
-    left_ = along_k ? k_left() : int(count);
-    for (int u = 0; u < kOwn; u++) at_[u] = start(row(u), row(u) < (along_k ? int(count) : k_left()), u);
+      : side_(side), along_k_(along_k), first_(int(first + (along_k ? x : k))), offset_(int(along_k ? k : x)),
+        count_(int(count)), k_end_(int(k_end - k)), limit_(side.rows ? unsigned(side.table) : 0x80000000u) {
+    for (int u = 0; u < kOwn; u++) memory_row_[u] = find(row(u), row(u) < (along_k ? count_ : k_left()));
   }
 
   static __device__ int index(int u) { return u * kThreads + int(threadIdx.x); }
@@ -58,40 +62,32 @@ class Pieces {
 
   // Elements of piece u that there are, in [0, kUnit]; and where they begin.
   __device__ int valid(int u) const {
-    const int left = left_ - column(u) * kUnit;
-    return at_[u] < 0 || left < 0 ? 0 : left < kUnit ? left : kUnit;
+    const int left = (along_k_ ? k_left() : count_) - column(u) * kUnit;
+    return unsigned(memory_row_[u]) >= limit_ || left < 0 ? 0 : left < kUnit ? left : kUnit;
   }
-  __device__ int64_t begin(int u) const { return along_k_ ? at_[u] + k_ : at_[u]; }
+  __device__ int64_t begin(int u) const {
+    return int64_t(memory_row_[u]) * int(side_.stride) + (offset_ + (along_k_ ? k_ : 0) + column(u) * kUnit);
+  }
 
   __device__ void advance() {
     k_ += kDepth;
-    if (along_k_) {
-      left_ = k_left();
-    } else {
-      for (int u = 0; u < kOwn; u++) at_[u] = start(k_ + row(u), row(u) < k_left(), u);
-    }
+    if (along_k_) return;
+    for (int u = 0; u < kOwn; u++) memory_row_[u] = find(k_ + row(u), row(u) < k_left());
   }
 
  private:
   __device__ int k_left() const { return k_end_ - k_ < kDepth ? k_end_ - k_ : kDepth; }
 
-  // Where piece u begins, in the side's i-th row from the first on; -1: nowhere. Read one step before it is needed.
-  __device__ int64_t start(int own, bool exists, int u) const {
-    if (!exists) return -1;
-    int64_t i = first_ + own;
-    if (side_.rows) {
-      i = side_.rows[i];
-      if (i < 0 || i >= side_.table) return -1;
-    }
-    return i * side_.stride + offset_ + column(u) * kUnit;
-  }
+  // The row in memory of the i-th from the first on; -1: none. Looked up one step before it is needed, and only then looked at,
+  // so that nobody waits for it.
+  __device__ int find(int i, bool exists) const { return !exists ? -1 : side_.rows ? side_.rows[first_ + i] : first_ + i; }
 
   const Side& side_;
   const bool along_k_;
-  const int64_t first_, offset_;
-  int k_ = 0, k_end_;  // from the first step on
-  int left_;
-  int64_t at_[kOwn];
+  const int first_, offset_, count_, k_end_;
+  const unsigned limit_;
+  int k_ = 0;  // from the first step on
+  int memory_row_[kOwn];
 };
 
 }  // namespace mixwright::cuda

@@ -1,7 +1,7 @@
-// R·N·K multiply-adds on the matrix core (cuda/gemm.h). The tiles of all experts are shared out together: a block owns one of y,
-// or of one dW_e, up to 128 × 128, and reads its rows and columns of the operands once. How many there are only the device knows:
-// blocks are launched for the most that R rows of E experts can take, those left over end at once. check_kernel looks at offsets
-// and rows first; after a bad one, nothing outside is touched.
+// R·N·K multiply-adds on the matrix core (cuda/gemm.h). The tiles of all experts are shared out together: a block owns one of
+// y, or of one dW_e, up to 128 × 128, and reads its rows and columns of the operands once. How many there are only the device
+// knows: blocks are launched for the most that R rows of E experts can take, those left over end at once. check_kernel looks at
+// offsets and rows first; after a bad one, nothing outside is touched.
 #include "ops/grouped_matmul.h"
 
 #include "cuda/gemm.h"
