@@ -1,6 +1,7 @@
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { z } from "zod";
-import { engineFile, native } from "../core/native.ts";
+import { wayOut } from "../core/cuda_probe.ts";
+import { cudaDevices, cudaEngineFile, engineFile, native } from "../core/native.ts";
 import { command, jsonOption } from "./options.ts";
 import { printJson, printTable, shortBytes } from "./output.ts";
 
@@ -24,7 +25,7 @@ export default command({
       engineCheck(),
       { name: "threads", value: String(availableParallelism()) },
       memoryCheck(),
-      { name: "CUDA", value: "not in this build: the CPU engine runs everything" },
+      ...cudaChecks(),
       await tokenizersCheck(),
     ];
     const ok = !checks.some(({ fatal }) => fatal);
@@ -51,6 +52,26 @@ function engineCheck(): Check {
   } catch (error) {
     return { name: "engine", value: "does not load", problem: (error as Error).message, fatal: true };
   }
+}
+
+/** Which CUDA engine there is, and a line for each device, or the reason why there is none: nothing that has to be mended. */
+function cudaChecks(): (Check & { devices?: ReturnType<typeof cudaDevices>["devices"] })[] {
+  let found: ReturnType<typeof cudaDevices>;
+  try {
+    found = cudaDevices();
+  } catch {
+    return [{ name: "CUDA", value: "unknown, as no engine loads" }];
+  }
+  const { devices, reason } = found;
+  const file = cudaEngineFile();
+  const built = file === undefined ? "not built" : `built (${file})`;
+  if (devices.length === 0)
+    return [{ name: "CUDA", value: `${built}, no device: ${reason}. ${wayOut(reason)}`, devices }];
+  const lines = devices.map(
+    ({ name, capability, multiprocessors, bytes }, i) =>
+      `cuda:${i}: ${name}, capability ${capability}, ${multiprocessors} multiprocessors, ${shortBytes(bytes)}`,
+  );
+  return [{ name: "CUDA", value: [built, ...lines].join("\n  "), devices }];
 }
 
 function memoryCheck(): Check {

@@ -1,7 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
+import { wayOut } from "./cuda_probe.ts";
 import { bytesOf, type DType, describe, dtypeCode, type SourceDType, sizeOf } from "./dtype.ts";
 import { ConfigError, DeviceError, DisposedError, OutOfMemoryError, ShapeError } from "./errors.ts";
-import { type NativeStats, native } from "./native.ts";
+import { cudaDevices, type NativeStats, native } from "./native.ts";
 import { refuseUnknown } from "./options.ts";
 import { keep } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
@@ -9,7 +10,7 @@ import { Tensor } from "./tensor.ts";
 export interface DeviceOptions {
   /** Threads that kernels run on. Default: the processors this process may use. */
   threads?: number;
-  /** Bytes of tensors that may be live at once. Default: the machine's memory. */
+  /** Bytes of tensors that may be live at once. Default: the memory of the machine, or of the CUDA device. */
   memoryLimitBytes?: number;
   /** Instruction set of the CPU kernels ("avx512", "avx2", "baseline": SSE2 or NEON). Default: the best the processor runs. */
   isa?: string;
@@ -290,7 +291,8 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
   }
   const cuda = cudaDevice(name);
   refuseUnknown("device", options, ["threads", "memoryLimitBytes", "isa", "debug"]);
-  const { threads = availableParallelism(), memoryLimitBytes = totalmem(), isa = "", debug = [] } = options;
+  const memory = cuda < 0 ? totalmem() : cudaDevices().devices[cuda]!.bytes;
+  const { threads = availableParallelism(), memoryLimitBytes = memory, isa = "", debug = [] } = options;
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new ConfigError(
       `device: threads is ${threads}, a whole number from 1 to 1024 was needed`,
@@ -328,15 +330,24 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
 /** The number of the CUDA device that a name stands for, -1 for the CPU. Throws DeviceError, with the reason, if it isn't there. */
 function cudaDevice(name: string): number {
   if (name === "cpu") return -1;
-  const { devices, reason } = native().cudaDevices();
-  if (name === "auto") return devices.length > 0 ? 0 : -1;
+  const { devices, reason } = cudaDevices();
+  if (name === "auto") return devices.findIndex(runsKernels);
   const wanted = Number(name.split(":")[1] ?? 0);
-  if (wanted < devices.length) return wanted;
-  const why = devices.length === 0 ? reason : `the last device is cuda:${devices.length - 1}`;
+  const found = devices[wanted];
+  if (found !== undefined && runsKernels(found)) return wanted;
+  const [why, out] =
+    found !== undefined
+      ? [`${found.name} has compute capability ${found.capability}`, "8.0 or newer was needed"]
+      : devices.length > 0
+        ? [`the last one is cuda:${devices.length - 1}`, "Ask for one of these"]
+        : [reason, wayOut(reason)];
   throw new DeviceError(
-    `device: "${name}" was asked for, ${why}. Use "cpu", or "auto" for the best there is`,
+    `device: "${name}" was asked for, ${why}. ${out}. "cpu" is always there, "auto" takes the best there is`,
   );
 }
+
+/** The kernels are compiled for compute capability 8.0 and what came after it. */
+const runsKernels = ({ capability }: { capability: string }): boolean => Number.parseInt(capability, 10) >= 8;
 
 /** Moves a tensor out of the scope that made it and labels it: what a model or an optimizer owns. */
 export function owned(tensor: Tensor, label: string): Tensor {

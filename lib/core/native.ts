@@ -1,5 +1,8 @@
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
+import { type CudaDevices, probe, whyNoDriver } from "./cuda_probe.ts";
 import { DeviceError } from "./errors.ts";
 
 /** One function per op: (device, ...operands). Tensors are integer handles, 0 = not given. */
@@ -47,14 +50,6 @@ export interface Binding {
   signatures: Record<string, string>;
 }
 
-export interface CudaDevices {
-  /** Does this engine hold CUDA kernels? */
-  built: boolean;
-  /** Why there is no device; empty if there is one. */
-  reason: string;
-  devices: { name: string; capability: string; multiprocessors: number; bytes: number }[];
-}
-
 export interface NativeStats {
   live: number;
   bytes: number;
@@ -71,16 +66,27 @@ export interface NativeStats {
 /** The package's own folder, seen from lib/core or dist/core. */
 const packageRoot = path.resolve(import.meta.dirname, "../..");
 
-/** Where the engine may lie, best first: a local build wins over the prebuilt binary of the package. */
-export function enginePaths(root = packageRoot): string[] {
-  return [
-    path.join(root, "build/Release/mixwright.node"),
-    path.join(root, `prebuilds/${process.platform}-${process.arch}/mixwright.node`),
-  ];
+const prebuilt = `prebuilds/${process.platform}-${process.arch}`;
+
+/** Where the CPU engine may lie, best first: a local build wins over the prebuilt binary of the package. */
+export const enginePaths = (root = packageRoot): string[] => [
+  path.join(root, "build/Release/mixwright.node"),
+  path.join(root, prebuilt, "mixwright.node"),
+];
+
+/** The same for the CUDA engine. It computes on the CPU as well: a process loads one engine. */
+export const cudaEnginePaths = (root = packageRoot): string[] => [
+  path.join(root, "build-cuda/Release/mixwright_cuda.node"),
+  path.join(root, prebuilt, "mixwright_cuda.node"),
+];
+
+export interface Engine {
+  binding: Binding;
+  file: string;
 }
 
 /** Loads the first engine that works. Throws DeviceError with every path tried and why it failed. */
-export function loadEngine(paths: readonly string[]): { binding: Binding; file: string } {
+export function loadEngine(paths: readonly string[], build = cpuBuild): Engine {
   const require = createRequire(import.meta.url);
   const tried: string[] = [];
   for (const file of paths) {
@@ -92,21 +98,66 @@ export function loadEngine(paths: readonly string[]): { binding: Binding; file: 
   }
   throw new DeviceError(
     `mixwright: no native engine loads on ${process.platform}-${process.arch}, Node ${process.version}. Tried\n` +
-      `${tried.join("\n")}\nBuild it (a C++17 compiler is needed): npm install --no-save node-gyp node-addon-api && npx node-gyp rebuild --directory ${packageRoot}`,
+      `${tried.join("\n")}\n${build}`,
   );
 }
+const cpuBuild = `Build it (a C++17 compiler is needed): npm install --no-save node-gyp node-addon-api && npx node-gyp rebuild --directory ${packageRoot}`;
+const cudaBuild = `Build it (nvcc 13 and cmake are needed): npm run build:cuda in ${packageRoot}`;
 
-let loaded: { binding: Binding; file: string } | undefined;
-
-/** The native engine, loaded at first use: the file that MIXWRIGHT_ENGINE names, or the first of enginePaths that works. */
-export function native(): Binding {
-  const chosen = process.env.MIXWRIGHT_ENGINE;
-  loaded ??= loadEngine(chosen ? [path.resolve(chosen)] : enginePaths());
-  return loaded.binding;
+/** Which engine this process uses, and why it isn't the one with CUDA; empty if it is, or if that one has to say. */
+export interface Choice {
+  paths: string[];
+  whyNoCuda: string;
 }
 
+/**
+ * The CUDA engine where one is built, the driver seems to be there, and a process of its own has found a device with it;
+ * else the CPU engine. MIXWRIGHT_ENGINE chooses instead: "cpu", "cuda" (without a trial), or a file.
+ */
+export function chooseEngine(
+  wanted: string | undefined,
+  { root = packageRoot, noDriver = whyNoDriver, ask = probe } = {},
+): Choice {
+  if (wanted === "cuda") return { paths: cudaEnginePaths(root), whyNoCuda: "" };
+  const cpu = (whyNoCuda: string): Choice => ({ paths: enginePaths(root), whyNoCuda });
+  if (wanted === "cpu") return cpu("MIXWRIGHT_ENGINE is cpu");
+  if (wanted) return { paths: [path.resolve(wanted)], whyNoCuda: "" };
+  const file = cudaEnginePaths(root).find((candidate) => existsSync(candidate));
+  if (file === undefined) return cpu("no CUDA engine is built");
+  const reason = noDriver() || ask(file);
+  return reason === "" ? { paths: [file, ...enginePaths(root)], whyNoCuda: "" } : cpu(reason);
+}
+
+/** Under this name the workers of a process find what was chosen before they began. */
+const choiceKey = "mixwright:engine";
+
+let loaded: (Engine & { whyNoCuda: string }) | undefined;
+
+function engine(): Engine & { whyNoCuda: string } {
+  if (loaded !== undefined) return loaded;
+  const wanted = process.env.MIXWRIGHT_ENGINE;
+  const choice = (getEnvironmentData(choiceKey) as Choice | undefined) ?? chooseEngine(wanted);
+  const { binding, file } = loadEngine(choice.paths, wanted === "cuda" ? cudaBuild : cpuBuild);
+  setEnvironmentData(choiceKey, { ...choice, paths: [file] });
+  loaded = { binding, file, whyNoCuda: choice.whyNoCuda };
+  return loaded;
+}
+
+/** The native engine, loaded at first use: the one that chooseEngine names. */
+export const native = (): Binding => engine().binding;
+
 /** The file the engine was loaded from. */
-export function engineFile(): string {
-  native();
-  return loaded!.file;
+export const engineFile = (): string => engine().file;
+
+/** The CUDA devices, or why there are none. */
+export function cudaDevices(): CudaDevices {
+  const { binding, whyNoCuda } = engine();
+  const found = binding.cudaDevices();
+  return whyNoCuda === "" ? found : { ...found, reason: whyNoCuda };
+}
+
+/** The CUDA engine that is built, loaded or not. */
+export function cudaEngineFile(): string | undefined {
+  const { binding, file } = engine();
+  return binding.cudaDevices().built ? file : cudaEnginePaths().find((candidate) => existsSync(candidate));
 }

@@ -46,6 +46,12 @@ describe("doctor", () => {
     expect(found.engine.value).toContain("baseline");
   });
 
+  it("says why there is no CUDA device, and what to do", async () => {
+    const { CUDA, ok } = JSON.parse(await works(["doctor", "--json"], { env: { MIXWRIGHT_ENGINE: "cpu" } }));
+    expect(ok).toBe(true);
+    expect(CUDA.value).toMatch(/built.*, no device: MIXWRIGHT_ENGINE is cpu\. Unset it, or set it to cuda$/);
+  });
+
   it("fails where the engine is missing, and says what mends it", async () => {
     // A copy of the package without its binary.
     const root = tempDir();
