@@ -6,7 +6,6 @@
 namespace mixwright::cuda {
 
 Report Exec::report(const char* format) {
-  if (reports_.size() >= 4096) settle();
   reports_.push_back({op_, path_ ? *path_ : std::string(), step_, format});
   return {fault_, int64_t(reports_.size()) - 1};
 }
@@ -18,7 +17,8 @@ void Exec::begin(const char* op, const std::string* path, int64_t step) {
 }
 
 void Exec::check() {
-  if (*const_cast<volatile int32_t*>(&fault_->ready) != 0) settle();
+  // Here and not in report(): ids that the present command has already taken stay good.
+  if (*const_cast<volatile int32_t*>(&fault_->ready) != 0 || reports_.size() >= 4096) settle();
 }
 
 void Exec::settle() {
