@@ -78,13 +78,14 @@ void fma_peak(Exec& exec, Out y, int64_t flops) {
 }
 
 void stream_copy(Exec& exec, In a, Out c) {
-  launch(exec, in_fours(a) && in_fours(c) ? copy_kernel<true> : copy_kernel<false>, blocks_for(exec, pieces(c.size(), 4), kThreads),
-         kThreads, 0, a.data<float>(), c.data<float>(), c.size());
+  launch(exec, in_fours(a) && in_fours(c) ? copy_kernel<true> : copy_kernel<false>,
+         blocks_for(exec, pieces(c.size(), 4), kThreads), kThreads, 0, a.data<float>(), c.data<float>(), c.size());
 }
 
 void stream_triad(Exec& exec, In a, In b, Out c) {
   launch(exec, in_fours(a) && in_fours(b) && in_fours(c) ? triad_kernel<true> : triad_kernel<false>,
-         blocks_for(exec, pieces(c.size(), 4), kThreads), kThreads, 0, a.data<float>(), b.data<float>(), c.data<float>(), c.size());
+         blocks_for(exec, pieces(c.size(), 4), kThreads), kThreads, 0, a.data<float>(), b.data<float>(), c.data<float>(),
+         c.size());
 }
 
 void stream_read(Exec& exec, In a, Out y) {

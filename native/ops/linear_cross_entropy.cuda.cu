@@ -1,16 +1,18 @@
-// Logits stand in scratch memory, f32, a piece of at most kPieceFloats at a time. The products are matmul's; the rest is bound by
-// memory.
-// Forward: rows in chunks, each against the vocabulary in pieces; a running maximum and sum of each row go from piece to piece
-// (Milakov and Gimelshein 2018). A logit is written once and read once.
-// Gradients, whose dlogits need the sum over the whole vocabulary first: a chunk of rows has all its logits in memory, which
-// become dlogits in place; or bf16 beside them where x and weight are bf16 too, so that both products that follow take bf16
-// from both sides. Then dx of the chunk, and dweight, to which chunk after chunk is added: 8 bytes an entry and chunk. So a
-// chunk has kWeightRows rows where there is a dweight, be it more than kPieceFloats: with 128 its memory would bound the product.
+// Logits stand in scratch memory, f32, a piece of about kPieceFloats at a time. The products are matmul's; the rest is
+// bound by memory.
+// Forward: rows in chunks, each against the vocabulary in pieces; a running maximum and sum of each row go from piece to
+// piece (Milakov and Gimelshein 2018). A logit is written once and read once.
+// Gradients, whose dlogits need the sum over the whole vocabulary first: a chunk of rows, a tile at least, has all its
+// logits in memory, which become dlogits in place; or bf16 beside them where x and weight are bf16 too, so that both products
+// that follow take bf16 from both sides. A logit is written once, read twice and becomes a dlogit that is read twice. Each
+// chunk also reads weight twice and reads and writes dweight: with a vocabulary above 100 000 a chunk is so short that this
+// bounds its products.
 // Rows without a target take part, with dlogits of 0: the host doesn't know which they are.
 #include "ops/linear_cross_entropy.h"
 
 #include <algorithm>
 #include <cfloat>
+#include <type_traits>
 
 #include "cuda/launch.h"
 #include "ops/matmul.h"
@@ -19,7 +21,7 @@ namespace mixwright::cuda {
 
 namespace {
 constexpr int32_t kIgnored = -100;
-constexpr int64_t kPieceFloats = 1 << 24, kTile = 128, kWeightRows = 512, kForwardRows = 2048, kMostRows = 8192;
+constexpr int64_t kPieceFloats = 1 << 24, kTile = 128, kForwardRows = 2048, kMostRows = 8192;
 constexpr int kSlopeThreads = 256, kSlopesEach = 16, kSumThreads = 1024;
 enum Slot { kLogits = 4, kSlopes, kRunning, kLogProbs };  // of exec.scratch; matmul has those below
 
@@ -32,8 +34,9 @@ struct Running {
 __device__ inline bool has_target(int32_t target, int64_t V) { return target >= 0 && target < V; }
 
 // A block owns a row of logits [rows, n], the entries from `begin` of the vocabulary. The last piece gives `logprob`.
-__global__ __launch_bounds__(1024) void add_logits(const float* logits, int64_t n, int64_t begin, int64_t V, const int32_t* targets,
-                                                   int64_t first_row, Running* running, float* logprob, Report bad_target) {
+__global__ __launch_bounds__(1024) void add_logits(const float* logits, int64_t n, int64_t begin, int64_t V,
+                                                   const int32_t* targets, int64_t first_row, Running* running,
+                                                   float* logprob, Report bad_target) {
   __shared__ float warp_floats[33];
   __shared__ double warp_sums[33];
   const int64_t row = blockIdx.x;
@@ -150,11 +153,11 @@ class Rows {
   }
 
   // dlogprob or, where it is null, `slope` for all rows.
-  void gradients(const float* dlogprob, float slope, float* logprob, Out dx, Out dweight, bool accumulate_dx, bool accumulate_dweight) {
+  void gradients(const float* dlogprob, float slope, float* logprob, Out dx, Out dweight, bool accumulate_dx,
+                 bool accumulate_dweight) {
     if (V_ == 0 && dx && !accumulate_dx) exec_.fill(dx.memory, 0, dx.bytes());
     if (T_ == 0 && dweight && !accumulate_dweight) exec_.fill(dweight.memory, 0, dweight.bytes());
-    const int64_t fewest = dweight ? kWeightRows : kTile;
-    const int64_t most = even(T_, std::clamp(whole_tiles(kPieceFloats / std::max<int64_t>(V_, 1)), fewest, kMostRows));
+    const int64_t most = even(T_, std::min(whole_tiles(kPieceFloats / std::max<int64_t>(V_, 1)), kMostRows));
     take_memory(most, V_);
     const bool narrow = x_.dtype == DType::bf16 && weight_.dtype == DType::bf16;
     void* const slopes = narrow ? exec_.scratch<bf16>(most * V_, kSlopes) : static_cast<void*>(logits_);
@@ -170,7 +173,8 @@ class Rows {
       narrow ? take(static_cast<bf16*>(slopes)) : take(static_cast<float*>(slopes));
       const In dlogits = matrix<In>(slopes, narrow ? DType::bf16 : DType::f32, rows, V_);
       if (dx) matmul(exec_, dlogits, weight_, In{}, piece(dx, first, rows, D_), false, false, 1, accumulate_dx);
-      if (dweight) matmul(exec_, dlogits, piece(x_, first, rows, D_), In{}, dweight, true, false, 1, accumulate_dweight || first > 0);
+      if (!dweight) continue;
+      matmul(exec_, dlogits, piece(x_, first, rows, D_), In{}, dweight, true, false, 1, accumulate_dweight || first > 0);
     }
   }
 
@@ -185,11 +189,11 @@ class Rows {
     do {  // once for a vocabulary of none, whose targets can only be wrong
       const int64_t cols = std::min(most, V_ - begin);
       if (cols > 0) {
-        matmul(exec_, piece(x_, first, rows, D_), piece(weight_, begin, cols, D_), In{}, matrix<Out>(logits_, DType::f32, rows, cols),
-               false, true, 1, false);
+        matmul(exec_, piece(x_, first, rows, D_), piece(weight_, begin, cols, D_), In{},
+               matrix<Out>(logits_, DType::f32, rows, cols), false, true, 1, false);
       }
-      launch(exec_, add_logits, dim3(unsigned(rows)), cols >= 8192 ? 1024 : 128, 0, logits_, cols, begin, V_, targets_ + first, first,
-             running_, logprob + first, bad_target_);
+      launch(exec_, add_logits, dim3(unsigned(rows)), cols >= 8192 ? 1024 : 128, 0, logits_, cols, begin, V_, targets_ + first,
+             first, running_, logprob + first, bad_target_);
       begin += most;
     } while (begin < V_);
   }

@@ -42,7 +42,8 @@ struct Uniform {
 
 // kFours: y is aligned to four elements.
 template <class E, class DrawTwo, bool kFours>
-__global__ __launch_bounds__(kThreads) void random_kernel(E* y, int64_t count, uint64_t seed, uint64_t stream, DrawTwo draw_two) {
+__global__ __launch_bounds__(kThreads) void random_kernel(E* y, int64_t count, uint64_t seed, uint64_t stream,
+                                                          DrawTwo draw_two) {
   grid_stride((count + 3) / 4, [&](int64_t block) {
     const PhiloxBlock words = philox(seed, stream, uint64_t(block));
     Four<E> four;
