@@ -213,7 +213,9 @@ __global__ __launch_bounds__(kMostThreads, 1) void draw(const E* logits, const d
   MW_SHARED(double, memory);
   __shared__ double warps[33];
   const int64_t at = blockIdx.x;
-  if (ids[at] < 0) {
+  const bool bad = ids[at] < 0;
+  __syncthreads();  // before ids[at] is written
+  if (bad) {
     if (threadIdx.x == 0) ids[at] = 0;
     return;
   }
