@@ -63,7 +63,7 @@ class Exec {
   // Makes the device the calling thread's.
   void use_here();
 
-  // The command whose kernels are launched next: for messages.
+  // The command whose kernels are launched next: for messages. Waits once in some thousand reports.
   void begin(const char* op, const std::string* path, int64_t step);
   // Throws what kernels have reported so far (LateFailure), or CUDA's own error. Doesn't wait.
   void check();
