@@ -9,6 +9,7 @@
       "native/core/parking.cc",
       "native/core/pool.cc",
       "native/core/stream.cc",
+      "native/core/update_lists.cc",
       "native/cpu/caches.cc",
       "native/cpu/exec.cc",
       "native/ops/isa.cc"
@@ -51,8 +52,37 @@
     "cuda_sources": [
       "native/cuda/driver.cu",
       "native/cuda/exec.cc",
+      "native/ops/adamw.cuda.cu",
       "native/ops/add.cuda.cu",
-      "native/ops/matmul.cuda.cu"
+      "native/ops/attention.cuda.cu",
+      "native/ops/attention_grad.cuda.cu",
+      "native/ops/ceiling.cuda.cu",
+      "native/ops/combine_rows.cuda.cu",
+      "native/ops/dora_compose.cuda.cu",
+      "native/ops/dora_norm.cuda.cu",
+      "native/ops/dropout.cuda.cu",
+      "native/ops/gather_rows.cuda.cu",
+      "native/ops/grouped_matmul.cuda.cu",
+      "native/ops/linear_cross_entropy.cuda.cu",
+      "native/ops/lion.cuda.cu",
+      "native/ops/low_rank_down.cuda.cu",
+      "native/ops/low_rank_grad.cuda.cu",
+      "native/ops/low_rank_linear.cuda.cu",
+      "native/ops/matmul.cuda.cu",
+      "native/ops/random.cuda.cu",
+      "native/ops/require_finite.cuda.cu",
+      "native/ops/rms_norm.cuda.cu",
+      "native/ops/rotary.cuda.cu",
+      "native/ops/router.cuda.cu",
+      "native/ops/router_loss.cuda.cu",
+      "native/ops/sample.cuda.cu",
+      "native/ops/scale_rows.cuda.cu",
+      "native/ops/segment_sum.cuda.cu",
+      "native/ops/sgd.cuda.cu",
+      "native/ops/sigmoid_gate.cuda.cu",
+      "native/ops/sort_by_expert.cuda.cu",
+      "native/ops/sum_squares.cuda.cu",
+      "native/ops/swiglu.cuda.cu"
     ]
   }
 }

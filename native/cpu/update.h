@@ -3,9 +3,8 @@
 //   vf rule(vf p, vf g, vf* state)   returns the new parameter; state[0..kStates) is read and written
 #pragma once
 #include <array>
-#include <string>
 
-#include "core/checks.h"
+#include "core/update_lists.h"
 #include "cpu/chunks.h"
 
 namespace mixwright::cpu::MW_ISA {
@@ -16,37 +15,10 @@ constexpr int64_t kFloatsAhead = 256;  // floats; with so many streams at once t
 template <int kStates>
 using States = std::array<const OutList*, size_t(kStates)>;
 
-MW_INLINE void require_f32(const View& tensor, const View& param, const char* what, size_t i) {
-  if (tensor.dtype != DType::f32 || tensor.size() != param.size()) {
-    throw KernelError(std::string(what) + " " + std::to_string(i) + " has " + std::to_string(tensor.size()) + " elements of " +
-                      name_of(tensor.dtype) + ", needed " + std::to_string(param.size()) + " of f32");
-  }
-}
-
-template <int kStates>
-MW_INLINE void check_lists(const InList& grads, const OutList& params, const States<kStates>& states,
-                           const OutList& masters) {
-  const size_t count = params.size();
-  bool same = grads.size() == count && masters.size() == count;
-  for (const OutList* list : states) same = same && list->size() == count;
-  require(same, "the lists differ in length");
-  for (size_t i = 0; i < count; i++) {
-    require_f32(grads[i], params[i], "gradient", i);
-    for (const OutList* list : states) require_f32((*list)[i], params[i], "state", i);
-    if (params[i].dtype == DType::bf16) {
-      if (!masters[i]) throw KernelError("parameter " + std::to_string(i) + " is bf16 and has no f32 master");
-      require_f32(masters[i], params[i], "master", i);
-    } else {
-      require_f32(params[i], params[i], "parameter", i);
-      if (masters[i]) throw KernelError("parameter " + std::to_string(i) + " is f32 and takes no master");
-    }
-  }
-}
-
 template <int kStates, class Rule>
 void update(Exec& exec, const InList& grads, const OutList& params, const States<kStates>& states, const OutList& masters,
             const In& grad_scale, const Rule& rule) {
-  check_lists<kStates>(grads, params, states, masters);
+  check_update_lists(grads, params, {states.begin(), states.end()}, masters);
   const float scale = grad_scale ? *grad_scale.data<float>() : 1.0f;
   Chunks<OutList>(exec, params).parallel([&](int64_t, size_t tensor, int64_t begin, int64_t end) {
     const bool half = params[tensor].dtype == DType::bf16;

@@ -6,7 +6,6 @@
 namespace mixwright::cuda {
 
 Report Exec::report(const char* format) {
-  if (reports_.size() >= 4096) settle();
   reports_.push_back({op_, path_ ? *path_ : std::string(), step_, format});
   return {fault_, int64_t(reports_.size()) - 1};
 }
@@ -15,6 +14,7 @@ void Exec::begin(const char* op, const std::string* path, int64_t step) {
   op_ = op;
   path_ = path;
   step_ = step;
+  if (reports_.size() >= 4096) settle();  // not in report(): a kernel may have several, and keeps their numbers
 }
 
 void Exec::check() {

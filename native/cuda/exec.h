@@ -56,10 +56,14 @@ class Exec {
   // to three numbers (%lld), that poisons the stream under the present command's name.
   Report report(const char* format);
 
+  // What has been reported since the last settle(). A kernel that must not run after a failure asks it: commands that follow
+  // the failed one are launched before the host knows.
+  const Fault* fault() const { return fault_; }
+
   // Makes the device the calling thread's.
   void use_here();
 
-  // The command whose kernels are launched next: for messages.
+  // The command whose kernels are launched next: for messages. Waits once in some thousand reports.
   void begin(const char* op, const std::string* path, int64_t step);
   // Throws what kernels have reported so far (LateFailure), or CUDA's own error. Doesn't wait.
   void check();

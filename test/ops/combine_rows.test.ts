@@ -17,6 +17,7 @@ checkOp({
     sizes("31 columns", 9, 2, 31),
     sizes("33 columns", 40, 3, 33),
     sizes("no tokens", 0, 2, 8),
+    sizes("132 columns, 6 rows a token", 7, 6, 132),
   ],
   call: ({ y, weights, positions }) => combineRows(y!, weights!, positions!),
   oracle: ({ y, weights }, shapes, { positions }) => {

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { DeviceError, ShapeError } from "../../lib/core/errors.ts";
-import type { Random } from "../../lib/core/random.ts";
+import { Random } from "../../lib/core/random.ts";
+import { run } from "../../lib/core/run.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { gatherRows, scatterRows, spec } from "../../lib/ops/gather_rows.ts";
-import { checkOp, normal, type OpCase, opened, ways } from "../support/check_op.ts";
+import { checkOp, normal, type OpCase, opened, roundBf16, ways } from "../support/check_op.ts";
 
 const sizes = (title: string, V: number, T: number, D: number): OpCase => ({
   title,
@@ -20,6 +21,7 @@ checkOp({
     sizes("31 columns, rows that repeat", 5, 70, 31),
     sizes("33 columns, rows never read", 200, 33, 33),
     sizes("no rows", 4, 0, 8),
+    sizes("132 columns, rows that repeat", 3, 100, 132),
   ],
   call: ({ x, rows }) => gatherRows(x!, rows!),
   oracle: ({ x }, shapes, { rows }) => {
@@ -39,6 +41,32 @@ test("gatherRows: a row outside of the table poisons the stream", async () => {
     disposeAll(rows, y);
   }
   x.dispose();
+});
+
+test("gatherRows: the gradient adds equal rows in their order", async () => {
+  for (const title of ways) {
+    const dev = await opened(title);
+    const random = new Random(7);
+    for (const [V, T, D] of [
+      [4100, 2100, 4],
+      [2, 300, 5],
+    ] as const) {
+      const index = Int32Array.from({ length: T }, (_, i) => (i % 3 === 0 ? 1 : random.below(V)));
+      const dy = Float32Array.from({ length: T * D }, () => random.normal() * 10 ** random.below(6));
+      for (const dtype of ["f32", "bf16"] as const) {
+        const round = dtype === "f32" ? Math.fround : (v: number) => roundBf16(Math.fround(v));
+        const want = new Float32Array(V * D).fill(0.5);
+        for (let i = 0; i < T * D; i++) {
+          const at = index[Math.floor(i / D)]! * D + (i % D);
+          want[at] = round(want[at]! + dy[i]!);
+        }
+        const tensors = [dev.tensor(dy, [T, D]), dev.tensor(index, [T]), dev.full([V, D], 0.5, dtype)];
+        run("scatter_add_rows", ...tensors, true);
+        expect(await tensors[2]!.data()).toEqual(want);
+        disposeAll(tensors);
+      }
+    }
+  }
 });
 
 test("scatterRows: rows land in place, the last of equal ones stays", async () => {

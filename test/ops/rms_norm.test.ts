@@ -13,15 +13,20 @@ checkOp({
     sizes("one row", 1, 3),
     sizes("31 columns", 33, 31),
     sizes("33 columns, over one block of rows", 70, 33),
+    sizes("36 columns", 9, 36),
+    sizes("1028 columns", 17, 1028),
+    sizes("1031 columns", 2, 1031),
     sizes("no rows", 0, 8),
   ],
   call: ({ x, weight }) => rmsNorm(x!, weight!, { eps }),
   oracle: ({ x, weight }) => {
     const D = weight!.length;
+    let rstd = 0;
     return [
       x!.map((value, i) => {
-        const row = x!.subarray(i - (i % D), i - (i % D) + D);
-        const rstd = 1 / Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / D + eps);
+        if (i % D === 0) {
+          rstd = 1 / Math.sqrt(x!.subarray(i, i + D).reduce((sum, v) => sum + v * v, 0) / D + eps);
+        }
         return value * rstd * weight![i % D]!;
       }),
     ];

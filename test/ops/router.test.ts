@@ -21,6 +21,8 @@ for (const [topK, renormalize] of [
       sizes(`${topK} of 3 experts${renormalize ? ", renormalised" : ""}`, 1, 3),
       sizes(`${topK} of 31${renormalize ? ", renormalised" : ""}`, 35, 31),
       sizes(`${topK} of 33${renormalize ? ", renormalised" : ""}`, 4, 33),
+      sizes(`${topK} of 130${renormalize ? ", renormalised" : ""}`, 1, 130),
+      sizes(`${topK} of 300${renormalize ? ", renormalised" : ""}`, 1, 300),
       sizes(`${topK} of 8, no tokens${renormalize ? ", renormalised" : ""}`, 0, 8),
     ],
     call: ({ logits }) => router(logits!, { topK, renormalize }).weights,
@@ -55,7 +57,7 @@ test("router: the values of algorithms.md §4.1 M2", async () => {
 
 test("router: best first, the lower index on ties", async () => {
   const dev = await opened();
-  const logits = dev.tensor([0, 3, 1, 3, 1, 1, 0, 0, 0, 0, 0, 0], [2, 6]);
+  const logits = dev.tensor([0, 3, 1, 3, 1, 1, 0, -0, 0, -0, 0, 0], [2, 6]);
   const routing = router(logits, { topK: 4, renormalize: false });
   expect([...(await routing.experts.data())]).toEqual([1, 3, 2, 4, 0, 1, 2, 3]);
   disposeAll(routing);

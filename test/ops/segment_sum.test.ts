@@ -16,6 +16,7 @@ checkOp({
     segments("one element", [0, 1]),
     segments("31 and 33, one empty between", [0, 31, 31, 64]),
     segments("empty ones at both ends", [0, 0, 5000, 5000]),
+    segments("a long one beside short ones", [0, 3, 9000, 9001]),
     segments("no elements", [0, 0, 0]),
     segments("no segments", [0]),
   ],

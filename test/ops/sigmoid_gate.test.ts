@@ -13,6 +13,8 @@ checkOp({
     sizes("31 columns", 3, 31),
     sizes("33 columns", 40, 33),
     sizes("large gates", 9, 8, 50),
+    sizes("1028 columns", 3, 1028),
+    sizes("1031 columns", 2, 1031),
     sizes("no rows", 0, 8),
   ],
   call: ({ x, gate }) => sigmoidGate(x!, gate!),

@@ -12,6 +12,8 @@ for (const [T, K, E] of [
   [33, 3, 4],
   [500, 8, 64],
   [0, 2, 8],
+  [1100, 2, 1024],
+  [700, 3, 5000],
 ] as const) {
   test(`sortByExpert: ${T} tokens, ${K} of ${E} experts`, async () => {
     const random = new Random(T);

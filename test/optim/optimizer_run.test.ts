@@ -10,10 +10,11 @@ import type { Optimizer } from "../../lib/optim/optimizer.ts";
 import * as schedule from "../../lib/optim/schedule.ts";
 import { sgd } from "../../lib/optim/sgd.ts";
 import { dataOf, optimizers, thrown, update, vectors } from "../support/optimizers.ts";
+import { testDevice } from "../support/test_device.ts";
 
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2, debug: ["guard"] });
+  dev = await device(testDevice, { threads: 2, debug: ["guard"] });
 });
 afterAll(() => dev.close());
 
@@ -111,7 +112,7 @@ describe("the run", () => {
   });
 
   it("a start that runs out of memory leaves nothing behind", async () => {
-    const small = await device("cpu", { threads: 1, memoryLimitBytes: 10_000 });
+    const small = await device(testDevice, { threads: 1, memoryLimitBytes: 10_000 });
     const params = { w: small.full([1000], 1) };
     expect(thrown(() => adamw().init(params)).message).toContain("[1000] f32 takes");
     expect(small.stats().live).toBe(1);
@@ -144,7 +145,7 @@ describe("the run", () => {
     const shared = thrown(() => adamw().init({ a: parts[0], b: parts[1] }));
     expect(shared).toBeInstanceOf(ConfigError);
     expect(shared.message).toContain("a and b share memory");
-    const other = await device("cpu", { threads: 1 });
+    const other = await device(testDevice, { threads: 1 });
     expect(thrown(() => adamw().init({ root, elsewhere: other.full([1], 0) }))).toBeInstanceOf(ConfigError);
     other.close();
     disposeAll(root, ids, parts);
@@ -153,7 +154,7 @@ describe("the run", () => {
   it.each(Object.keys(optimizers))("%s: same bits on 1 and 2 threads, inline, all finite", async (name) => {
     const results = [];
     for (const options of [{ threads: 2 }, { threads: 1 }, { debug: ["sync", "finite"] as const }]) {
-      const on = await device("cpu", options);
+      const on = await device(testDevice, options);
       const random = new Random(3);
       const list = (n: number) => Array.from({ length: n }, () => random.normal());
       const params = vectors(on, [list(40_000), list(31), list(1)]);

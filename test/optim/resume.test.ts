@@ -7,10 +7,11 @@ import type { Tensor } from "../../lib/core/tensor.ts";
 import { adamw } from "../../lib/optim/adamw.ts";
 import type { OptimizerRun } from "../../lib/optim/optimizer_run.ts";
 import { optimizers, type Tensors, thrown, update, vectors } from "../support/optimizers.ts";
+import { testDevice } from "../support/test_device.ts";
 
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2, debug: ["guard"] });
+  dev = await device(testDevice, { threads: 2, debug: ["guard"] });
 });
 afterAll(() => dev.close());
 

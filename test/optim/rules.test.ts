@@ -11,10 +11,11 @@ import type { Optimizer } from "../../lib/optim/optimizer.ts";
 import { sgd } from "../../lib/optim/sgd.ts";
 import { relativeError, roundBf16 } from "../support/check_op.ts";
 import { dataOf, optimizers, thrown, update, vectors } from "../support/optimizers.ts";
+import { testDevice } from "../support/test_device.ts";
 
 let dev: Device;
 beforeAll(async () => {
-  dev = await device("cpu", { threads: 2, debug: ["guard"] });
+  dev = await device(testDevice, { threads: 2, debug: ["guard"] });
 });
 afterAll(() => dev.close());
 

@@ -19,6 +19,8 @@
 namespace emulator {
 namespace {
 constexpr size_t kStack = 256 << 10;
+constexpr size_t kGuard = 1024;      // bytes on both sides of a block's dynamic shared memory
+constexpr uint16_t kFence = 0xffa5;  // what they hold: NaN in every format
 
 struct Copy {
   void* to;
@@ -31,11 +33,12 @@ struct Barrier {
   unsigned generation = 0;
 };
 
+// Runs one thread of a block after the other: see work().
 struct Fiber {
-  char* stack = nullptr;
+  int index = 0;
   jmp_buf at;
   Indices indices;
-  bool started = false, ended = false;
+  bool ended = false;
   const Barrier* waits = nullptr;
   unsigned generation = 0;
   std::deque<std::vector<Copy>> groups;
@@ -44,8 +47,7 @@ struct Fiber {
 
 // One block at a time, on the calling thread.
 struct Machine {
-  std::vector<Fiber> fibers;  // their stacks serve again
-  std::vector<char*> stacks;
+  std::deque<Fiber> fibers;  // as many as any launch had threads; they stay where they are
   Barrier block;
   std::vector<Barrier> warps;
   std::vector<LaneSlot> slots;
@@ -53,15 +55,13 @@ struct Machine {
   int live = 0, threads = 0;
   Fiber* running = nullptr;
   jmp_buf scheduler;
-  ucontext_t first;
   const std::function<void()>* kernel = nullptr;
   std::vector<unsigned char> shared;
-  void* shared_begin = nullptr;
+  unsigned char* shared_begin = nullptr;
+  size_t shared_bytes = 0;
   bool backwards = false;
 };
 thread_local Machine machine;
-
-int index_of(const Fiber* fiber) { return int(fiber - machine.fibers.data()); }
 
 void release(Barrier& barrier) {
   barrier.result = barrier.counted;
@@ -86,49 +86,86 @@ int arrive(Barrier& barrier, int expected, int count) {
   return barrier.result;
 }
 
+// The running fiber's thread has returned: barriers no longer wait for it.
 void leave() {
   Machine& m = machine;
   Fiber* const fiber = m.running;
   fiber->ended = true;
-  const size_t warp = size_t(index_of(fiber) / 32);
+  const size_t warp = size_t(fiber->index / 32);
   m.live--;
   m.warp_live[warp]--;
   if (m.live > 0 && m.block.arrived == m.live) release(m.block);
   if (m.warp_live[warp] > 0 && m.warps[warp].arrived == m.warp_live[warp]) release(m.warps[warp]);
-  _longjmp(m.scheduler, 1);
 }
 
-void entry() {
-  (*machine.kernel)();
-  leave();
+// What a fiber does as long as it lives: to leave a stack and come back is cheap, to begin on one is system calls.
+void work() {
+  for (;;) {
+    give_way();
+    (*machine.kernel)();
+    leave();
+  }
 }
 
 void resume(Fiber& fiber) {
+  machine.running = &fiber;
+  if (_setjmp(machine.scheduler) == 0) _longjmp(fiber.at, 1);
+}
+
+// A new fiber, waiting for work.
+void add_fiber() {
   Machine& m = machine;
-  m.running = &fiber;
+  m.fibers.emplace_back();
+  m.running = &m.fibers.back();
+  m.running->index = int(m.fibers.size()) - 1;
+  void* const stack = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (stack == MAP_FAILED) {
+    std::perror("emulator: a stack");
+    std::abort();
+  }
   if (_setjmp(m.scheduler) != 0) return;
-  if (fiber.started) _longjmp(fiber.at, 1);
-  fiber.started = true;
   ucontext_t context;
   getcontext(&context);
-  context.uc_stack.ss_sp = fiber.stack;
+  context.uc_stack.ss_sp = stack;
   context.uc_stack.ss_size = kStack;
   context.uc_link = nullptr;
-  makecontext(&context, entry, 0);
+  makecontext(&context, work, 0);
   setcontext(&context);
+}
+
+void set_up_shared(size_t bytes) {
+  Machine& m = machine;
+  m.shared.resize(bytes + 2 * kGuard + 128);
+  m.shared_begin = reinterpret_cast<unsigned char*>((uintptr_t(m.shared.data()) + kGuard + 127) / 128 * 128);
+  m.shared_bytes = bytes;
+  for (unsigned char* guard : {m.shared_begin - kGuard, m.shared_begin + bytes}) {
+    for (size_t i = 0; i < kGuard; i += 2) std::memcpy(guard + i, &kFence, 2);
+  }
+}
+
+void check_shared(dim3 block) {
+  const Machine& m = machine;
+  for (int64_t side : {-int64_t(kGuard), int64_t(m.shared_bytes)}) {
+    for (int64_t i = side; i < side + int64_t(kGuard); i += 2) {
+      if (std::memcmp(m.shared_begin + i, &kFence, 2) == 0) continue;
+      std::fprintf(stderr, "emulator: block %u, %u, %u wrote to byte %lld of %zu bytes of dynamic shared memory\n", block.x,
+                   block.y, block.z, (long long)i, m.shared_bytes);
+      std::abort();
+    }
+  }
 }
 
 void run_block(dim3 grid, dim3 block) {
   Machine& m = machine;
   const int threads = m.threads;
-  std::memset(m.shared_begin, 0xff, m.shared.size() - 128);
+  std::memset(m.shared_begin, 0xff, m.shared_bytes);
   m.block = Barrier{};
   m.warps.assign(size_t((threads + 31) / 32), Barrier{});
   m.warp_live.assign(m.warps.size(), 0);
   m.live = threads;
   for (int i = 0; i < threads; i++) {
     Fiber& fiber = m.fibers[size_t(i)];
-    fiber.started = fiber.ended = false;
+    fiber.ended = false;
     fiber.waits = nullptr;
     fiber.groups.clear();
     fiber.open.clear();
@@ -150,18 +187,19 @@ void run_block(dim3 grid, dim3 block) {
       std::abort();
     }
   }
+  check_shared(block);
 }
 }  // namespace
 
 Indices& indices() { return machine.running->indices; }
-int lane() { return index_of(machine.running) % 32; }
-LaneSlot* warp_slots() { return machine.slots.data() + index_of(machine.running) / 32 * 32; }
+int lane() { return machine.running->index % 32; }
+LaneSlot* warp_slots() { return machine.slots.data() + machine.running->index / 32 * 32; }
 void* dynamic_shared() { return machine.shared_begin; }
 
 void block_barrier() { arrive(machine.block, machine.live, 0); }
 int block_barrier_count(int predicate) { return arrive(machine.block, machine.live, predicate != 0); }
 void warp_barrier() {
-  const size_t warp = size_t(index_of(machine.running) / 32);
+  const size_t warp = size_t(machine.running->index / 32);
   arrive(machine.warps[warp], machine.warp_live[warp], 0);
 }
 
@@ -169,16 +207,9 @@ void run(dim3 grid, int threads, size_t shared_bytes, const std::function<void()
   Machine& m = machine;
   m.kernel = &kernel;
   m.threads = threads;
-  while (m.stacks.size() < size_t(threads)) {
-    m.stacks.push_back(static_cast<char*>(mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)));
-  }
-  if (m.fibers.size() < size_t(threads)) {
-    m.fibers = std::vector<Fiber>(size_t(threads));
-    m.slots.resize(size_t(threads + 31) / 32 * 32);
-  }
-  for (int i = 0; i < threads; i++) m.fibers[size_t(i)].stack = m.stacks[size_t(i)];
-  m.shared.resize(shared_bytes + 256);
-  m.shared_begin = reinterpret_cast<void*>((uintptr_t(m.shared.data()) + 127) / 128 * 128);
+  while (m.fibers.size() < size_t(threads)) add_fiber();
+  if (m.slots.size() < m.fibers.size()) m.slots.resize((m.fibers.size() + 31) / 32 * 32);
+  set_up_shared(shared_bytes);
   m.backwards = !m.backwards;
   const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
   for (uint64_t n = 0; n < blocks; n++) {
@@ -215,7 +246,7 @@ unsigned __ballot_sync(unsigned, int predicate) {
   const unsigned bit = predicate != 0;
   std::memcpy(slots[lane()].bytes, &bit, 4);
   warp_barrier();
-  const int first = index_of(machine.running) / 32 * 32;
+  const int first = machine.running->index / 32 * 32;
   unsigned result = 0;
   for (int i = 0; i < 32 && first + i < machine.threads; i++) {
     if (machine.fibers[size_t(first + i)].ended) continue;
@@ -252,6 +283,13 @@ void load_matrices_emulated(uint32_t (&r)[4], const void* row, bool transpose) {
     r[i] = uint32_t(pair[0]) | uint32_t(pair[1]) << 16;
   }
   warp_barrier();
+}
+
+uint32_t pack_bf16(float low, float high) {
+  bf16 pair[2];
+  narrow(low, pair[0]);
+  narrow(high, pair[1]);
+  return uint32_t(pair[0].bits) | uint32_t(pair[1].bits) << 16;
 }
 
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

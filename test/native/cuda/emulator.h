@@ -1,7 +1,7 @@
 // CUDA's words for plain C++: kernels compiled with it run on the CPU, block after block, each thread of a block a fiber that
 // gives way at barriers. It is there to test kernels, not to be fast:
 // - the order of threads and blocks turns round from launch to launch, so that a missing barrier shows;
-// - dynamic shared memory starts as NaN;
+// - dynamic shared memory starts as NaN, and a block that wrote to the 1024 bytes before or after it ends the process;
 // - asynchronous copies happen only when they are waited for.
 // Warp functions need all threads of the warp that still run.
 #pragma once
@@ -99,6 +99,14 @@ template <class T> T __shfl_down_sync(unsigned, T x, unsigned by, int = 32) {
 unsigned __ballot_sync(unsigned mask, int predicate);
 inline int __any_sync(unsigned mask, int p) { return __ballot_sync(mask, p) != 0; }
 inline int __all_sync(unsigned mask, int p) { return __ballot_sync(mask, !p) == 0; }
+template <class T> T __reduce_max_sync(unsigned mask, T x) {
+  for (int by = 16; by > 0; by /= 2) x = std::max(x, __shfl_xor_sync(mask, x, by));
+  return x;
+}
+template <class T> T __reduce_min_sync(unsigned mask, T x) {
+  for (int by = 16; by > 0; by /= 2) x = std::min(x, __shfl_xor_sync(mask, x, by));
+  return x;
+}
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
@@ -132,5 +140,6 @@ inline void copy_commit() { emulator::copy_commit(); }
 template <int N> void copy_wait() { emulator::copy_wait(N); }
 void load_matrices_emulated(uint32_t (&r)[4], const void* row, bool transpose);
 template <bool kTranspose> void load_matrices(uint32_t (&r)[4], const void* row) { load_matrices_emulated(r, row, kTranspose); }
+uint32_t pack_bf16(float low, float high);
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 }  // namespace mixwright::cuda
