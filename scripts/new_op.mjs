@@ -33,6 +33,20 @@ void ${stem}_grad(Exec&, In, In, Out) { fail("not written yet"); }
 }  // namespace mixwright::cpu::MW_ISA
 `;
 
+const cudaKernel = (stem) => `// Bytes moved: TODO. A block owns TODO.
+#include "ops/${stem}.h"
+
+#include "cuda/launch.h"
+
+namespace mixwright::cuda {
+
+void ${stem}(Exec&, In, Out) { fail("not written yet"); }
+
+void ${stem}_grad(Exec&, In, In, Out) { fail("not written yet"); }
+
+}  // namespace mixwright::cuda
+`;
+
 const op = (stem, name) => `import { run } from "../core/run.ts";
 import { record } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -134,8 +148,11 @@ function addToTable(text, stem) {
 
 function addToSources(text, stem) {
   const sources = JSON.parse(text);
-  sources.variables.cpu_sources.push(`native/ops/${stem}.cpu.cc`);
-  sources.variables.cpu_sources.sort();
+  const { cpu_sources, cuda_sources } = sources.variables;
+  cpu_sources.push(`native/ops/${stem}.cpu.cc`);
+  cuda_sources.push(`native/ops/${stem}.cuda.cu`);
+  cpu_sources.sort();
+  cuda_sources.sort();
   return `${JSON.stringify(sources, null, 2)}\n`;
 }
 
@@ -152,6 +169,7 @@ const name = stem.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 const files = {
   [`native/ops/${stem}.h`]: header(stem),
   [`native/ops/${stem}.cpu.cc`]: kernel(stem),
+  [`native/ops/${stem}.cuda.cu`]: cudaKernel(stem),
   [`lib/ops/${stem}.ts`]: op(stem, name),
   [`test/ops/${stem}.test.ts`]: test(stem, name),
   [`bench/ops/${stem}.bench.ts`]: bench(stem, name),

@@ -26,5 +26,5 @@ class Exec;
   namespace avx2 { name##_signature<Exec> name; }                               \
   namespace avx512 { name##_signature<Exec> name; }                             \
   }                                                                             \
-  namespace cuda { [[gnu::weak]] name##_signature<Exec> name; }                 \
+  namespace cuda { name##_signature<Exec> name; }                               \
   }

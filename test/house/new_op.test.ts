@@ -70,6 +70,8 @@ test("npm run new-op writes an op that the house rules, the linter and both comp
     ];
     const sources = ["native/ops/zeta_norm.cpu.cc", "native/ops/kernels.cpu.cc"];
     runTool("c++", [...flags, "-fsyntax-only", ...sources], { cwd: copy });
+    const emulated = ["-DMW_CUDA_EMULATED", "-Itest/native/cuda", "-Wno-unknown-pragmas", "-x", "c++"];
+    runTool("c++", [...flags, ...emulated, "-fsyntax-only", "native/ops/zeta_norm.cuda.cu"], { cwd: copy });
   }
 });
 

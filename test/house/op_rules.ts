@@ -43,7 +43,7 @@ export function tableFaults(root: string): string[] {
   const onDisk = sourcesIn(root, "native").map(({ path: name }) => name);
   const compiled = onDisk.filter((name) => /\.(cc|cu)$/.test(name));
   const listed = [...variables.core_sources, ...variables.cpu_sources, ...variables.cuda_sources];
-  const twins = headers.map(({ path: name }) => name.replace(/\.h$/, ".cpu.cc"));
+  const twins = (end: string) => headers.map(({ path: name }) => name.replace(/\.h$/, end));
   const unsorted = (what: string, names: readonly string[]) =>
     names.join() === sorted(names).join() ? [] : [`${what} is not in alphabetical order`];
   return [
@@ -57,8 +57,11 @@ export function tableFaults(root: string): string[] {
     ).map((name) => `table.h does not include ${name}`),
     ...missingFrom(compiled, listed).map((name) => `${name} is not in native/sources.gypi`),
     ...missingFrom(listed, onDisk).map((name) => `native/sources.gypi lists ${name}, which does not exist`),
-    ...missingFrom(twins, variables.cpu_sources).map(
+    ...missingFrom(twins(".cpu.cc"), variables.cpu_sources).map(
       (name) => `${name} is not among the cpu_sources of native/sources.gypi`,
+    ),
+    ...missingFrom(twins(".cuda.cu"), variables.cuda_sources).map(
+      (name) => `${name} is not among the cuda_sources of native/sources.gypi`,
     ),
     ...unsorted("native/ops/table.h", table),
     ...unsorted("cpu_sources", variables.cpu_sources),

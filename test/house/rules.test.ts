@@ -110,11 +110,12 @@ test("an op without its row, source, caller or test is found", () => {
   const op = (...kernels: string[]) => `export const spec: OpSpec = { kernels: ${JSON.stringify(kernels)} };`;
   const root = project({
     "native/sources.gypi":
-      '{"variables": {"core_sources": [], "cpu_sources": ["native/ops/add.cpu.cc", "native/ops/a.cpu.cc"], "cuda_sources": []}}',
+      '{"variables": {"core_sources": [], "cpu_sources": ["native/ops/add.cpu.cc", "native/ops/a.cpu.cc"], "cuda_sources": ["native/ops/add.cuda.cu"]}}',
     "native/ops/table.h": '#include "ops/add.h"\n#define OPS(X) \\\n  X(scale) \\\n  X(add) \\\n  X(gone)',
     "native/ops/add.h": "MW_OP(add, (In a))\nMW_OP(scale, (In a))\nMW_OP(hidden, (In a))",
     "native/ops/add.cpu.cc": "",
     "native/ops/add.cuda.cu": "",
+    "native/ops/mul.cuda.cu": "",
     "native/ops/sub.h": "MW_OP(sub, (In a))",
     "lib/ops/add.ts": op("add", "missing"),
     "lib/ops/index.ts": 'export { add } from "./add.ts";',
@@ -127,8 +128,9 @@ test("an op without its row, source, caller or test is found", () => {
     "cpu_sources is not in alphabetical order",
     "gone has a row in native/ops/table.h, but no MW_OP in a header",
     "hidden has no row in native/ops/table.h",
-    "native/ops/add.cuda.cu is not in native/sources.gypi",
+    "native/ops/mul.cuda.cu is not in native/sources.gypi",
     "native/ops/sub.cpu.cc is not among the cpu_sources of native/sources.gypi",
+    "native/ops/sub.cuda.cu is not among the cuda_sources of native/sources.gypi",
     "native/ops/table.h is not in alphabetical order",
     "native/sources.gypi lists native/ops/a.cpu.cc, which does not exist",
     "sub has no row in native/ops/table.h",
