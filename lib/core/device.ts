@@ -62,6 +62,7 @@ export class Device {
         trace: modes.has("trace"),
         guard: modes.has("guard"),
       });
+      if (options.cuda >= 0) openDevices.add(this);
     } catch (error) {
       if (error instanceof DeviceError) throw error; // no engine loads
       throw new DeviceError(`device: ${(error as Error).message}`);
@@ -210,6 +211,7 @@ export class Device {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    openDevices.delete(this);
     native().close(this.#handle);
   }
 
@@ -257,6 +259,15 @@ export class Device {
   }
 }
 
+/** Of a GPU's memory, what tensors may take unless told otherwise: the driver, code and kernels' own memory need the rest. */
+const tensorShare = 0.9;
+
+/** CUDA devices that are open: their streams end before the process does, while the driver still works. */
+const openDevices = new Set<Device>();
+process.once("exit", () => {
+  for (const one of openDevices) one.close();
+});
+
 /** How long reads may follow each other before timers and sockets get their turn. */
 const kTurnMs = 2;
 let turnMs = 0;
@@ -291,7 +302,7 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
   }
   const cuda = cudaDevice(name);
   refuseUnknown("device", options, ["threads", "memoryLimitBytes", "isa", "debug"]);
-  const memory = cuda < 0 ? totalmem() : cudaDevices().devices[cuda]!.bytes;
+  const memory = cuda < 0 ? totalmem() : Math.floor(cudaDevices().devices[cuda]!.bytes * tensorShare);
   const { threads = availableParallelism(), memoryLimitBytes = memory, isa = "", debug = [] } = options;
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new ConfigError(

@@ -88,6 +88,15 @@ void Device::wait() {
 #endif
 }
 
+void Device::reset() {
+  stream.drain();
+  try {
+    wait();
+  } catch (const KernelError&) {  // a report of what was launched before
+  }
+  stream.reset();
+}
+
 void Device::check_outputs(const std::vector<View>& outputs) {
 #ifdef MW_CUDA
   if (cuda_) {
@@ -121,7 +130,12 @@ Block* Device::take(int64_t bytes) {
   const int64_t body = (bytes + 3) / 4 * 4, whole = body + 2 * kFence;
   char* memory = static_cast<char*>(pool.take(whole));
   // As what a read does when it is done: on a poisoned stream too, for the check below may come after a reset.
-  stream.enqueue_read("guard", [] {}, [this, memory, whole](const Failure*) { paint(memory, whole); });
+  stream.enqueue_read("guard", [] {}, [this, memory, whole](const Failure*) {
+    try {
+      paint(memory, whole);
+    } catch (const KernelError&) {  // of CUDA itself: the next command says it
+    }
+  });
   return new Block{memory + kFence, bytes, 1};
 }
 

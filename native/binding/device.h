@@ -48,6 +48,7 @@ class Device {
 #ifdef MW_CUDA
     if (cuda_) {
       return stream.enqueue(op, [this, op, call = std::move(call)] {
+        if (stream.modes().sync) cuda_->use_here();  // on the caller's thread, which may have used another device
         cuda_->begin(op, &stream.place_path(), stream.place_step());
         cuda_->check();
         call(*cuda_);
@@ -65,6 +66,9 @@ class Device {
   void wait();
   // The same: throws if an output holds a number that isn't finite.
   void check_outputs(const std::vector<View>& outputs);
+
+  // Waits for all that was enqueued and launched, and forgets what failed.
+  void reset();
 
   const cpu::Kernels* kernels;
   std::string isa;

@@ -209,7 +209,7 @@ napi_value fence(const Call& call) {
 // setFinite(device, on): whether commands enqueued from now on have their outputs checked.
 void set_finite(const Call& call) { call.device(0).stream.check_outputs(call.number(1) != 0); }
 
-void reset(const Call& call) { call.device(0).stream.reset(); }
+void reset(const Call& call) { call.device(0).reset(); }
 
 // setPath(device, string), setStep(device, number): where the commands that follow come from.
 void set_path(const Call& call) {

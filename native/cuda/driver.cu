@@ -14,6 +14,7 @@ std::string version_text(int version) { return std::to_string(version / 1000) + 
 
 // An error that stays: every later call in this process fails as well.
 [[noreturn]] void fail_for_good(cudaError_t status) {
+  cudaGetLastError();
   fail("CUDA: %s. The driver gives this process no further work: it must be started anew", cudaGetErrorString(status));
 }
 
@@ -123,7 +124,10 @@ void* Exec::take(size_t bytes) {
   return memory;
 }
 
-void Exec::give_back(void* memory) { need(cudaFree(memory)); }
+// Destructors come here: an error that stays is told by whoever waits.
+void Exec::give_back(void* memory) {
+  if (cudaFree(memory) != cudaSuccess) cudaGetLastError();
+}
 
 void Exec::copy_in(void* device, const void* host, int64_t bytes) {
   for (int64_t done = 0; done < bytes; done += Ring::kBytes) {

@@ -38,10 +38,12 @@ void Exec::settle() {
 void* Exec::bytes(int slot, int64_t count) {
   auto& own = scratch_[slot];
   if (count > own.size) {
-    const int64_t size = std::max<int64_t>(count, own.size * 3 / 2);
-    void* const memory = take(size_t(size));
-    if (!memory) throw std::bad_alloc();
+    int64_t size = std::max<int64_t>(count, own.size * 3 / 2);
     if (own.memory) give_back(own.memory);  // waits for the kernels that use it
+    own = {};
+    void* memory = take(size_t(size));
+    if (!memory) memory = take(size_t(size = count));
+    if (!memory) fail("scratch of %lld bytes: the device has no room, a smaller memoryLimitBytes leaves some", (long long)count);
     own = {memory, size};
   }
   return own.memory;

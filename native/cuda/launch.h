@@ -26,7 +26,9 @@ constexpr int kWarp = 32;
 
 #ifndef MW_CUDA_EMULATED
 inline void require_cuda(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) fail("%s: %s", what, cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch would be told of it
+  fail("%s: %s", what, cudaGetErrorString(status));
 }
 #endif
 
@@ -46,7 +48,7 @@ void launch(Exec& exec, void (*kernel)(Params...), dim3 grid, int threads, int64
 #ifdef MW_CUDA_EMULATED
   emulator::run(grid, threads, size_t(shared_bytes), [&] { kernel(static_cast<Params>(args)...); });
 #else
-  if (shared_bytes > 48 << 10) {
+  if (shared_bytes > 32 << 10) {  // the 48 KB that need no asking hold a kernel's fixed arrays too, up to 5 KB
     require_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)), "shared memory");
   }
   kernel<<<grid, threads, size_t(shared_bytes), exec.stream()>>>(static_cast<Params>(args)...);

@@ -157,7 +157,8 @@ void low_rank_grad(Exec& exec, In dy, In y, In x, In weight, In low, In b, In ma
           "operands do not fit each other");
   float* const factor = exec.scratch<float>(2 * N + (dlow ? N * r : 0), 4), *const shift = factor + N;
   float* const right = dlow ? shift + N : nullptr;
-  launch(exec, prepare_kernel, blocks_for(exec, N * r, kThreads), kThreads, 0, magnitude, norm.data<float>(), bias, b, scale,
+  const int64_t prepared = N * std::max<int64_t>(r, 1);
+  launch(exec, prepare_kernel, blocks_for(exec, prepared, kThreads), kThreads, 0, magnitude, norm.data<float>(), bias, b, scale,
          factor, shift, right, N, r);
   if (dlow) {
     with_float_type(dy.dtype, [&](auto type) {

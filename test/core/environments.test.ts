@@ -4,7 +4,7 @@ import { child, url, workerPrelude } from "../support/child.ts";
 
 const engine = JSON.stringify(engineFile());
 const open =
-  "{ threads: 1, limitBytes: 1e12, isa: '', sync: false, finite: false, trace: false, guard: false }";
+  "{ cuda: -1, threads: 1, limitBytes: 1e12, isa: '', sync: false, finite: false, trace: false, guard: false }";
 /** A child with `start(body, data)`: runs a plain worker that has the engine, resolves to its last message. */
 const withWorkers = `
   import { Worker } from "node:worker_threads";
