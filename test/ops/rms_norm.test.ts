@@ -16,6 +16,7 @@ checkOp({
     sizes("36 columns", 9, 36),
     sizes("1028 columns", 17, 1028),
     sizes("1031 columns", 2, 1031),
+    sizes("12288 columns", 1, 12288),
     sizes("no rows", 0, 8),
   ],
   call: ({ x, weight }) => rmsNorm(x!, weight!, { eps }),

@@ -71,6 +71,7 @@ for (const options of [
       [5, 31],
       [40, 33],
       [3, 700],
+      [2, 3000], // on CUDA about all the shared memory that needs no asking
       [0, 4],
     ] as const) {
       for (const dtype of ["f32", "bf16"] as const) {
