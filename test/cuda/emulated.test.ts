@@ -44,6 +44,10 @@ test("CUDA's kernels pass the tests of ops and models on an emulated device", { 
     NO_COLOR: "1",
   };
   const vitest = path.join(root, "node_modules/vitest/vitest.mjs");
-  const said = await need(process.execPath, [vitest, "run", ...checks], env);
-  expect(said).toMatch(/^[1-9]\d* passed, 0 failed, \d+ skipped$/m);
+  const pass = async (files: readonly string[], more = {}) => {
+    const said = await need(process.execPath, [vitest, "run", ...files], { ...env, ...more });
+    expect(said).toMatch(/^[1-9]\d* passed, 0 failed, \d+ skipped$/m);
+  };
+  await pass(checks);
+  await pass(["test/ops/attention"], { EMULATED_SHARED_KB: "99" }); // smaller GPUs take smaller tiles
 });

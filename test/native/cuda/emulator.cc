@@ -320,7 +320,11 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 // The engine's device, without one: memory is the host's, everything is done at once.
 std::string why_no_device() { return ""; }
 int device_count() { return 1; }
-Properties properties(int) { return {"emulated", 8, 0, 4, int64_t(8) << 30, 160 << 10}; }
+// Shared memory of a block as a GPU of compute capability 8.0 has it, or EMULATED_SHARED_KB: 99 of 8.6 and 8.9.
+Properties properties(int) {
+  const char* const given = std::getenv("EMULATED_SHARED_KB");
+  return {"emulated", 8, 0, 4, int64_t(8) << 30, int64_t(given ? std::atoi(given) : 160) << 10};
+}
 
 Exec::Exec(int ordinal) : properties_(cuda::properties(ordinal)), ordinal_(ordinal), fault_(new Fault{}) {}
 Exec::~Exec() {
