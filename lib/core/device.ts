@@ -10,7 +10,7 @@ import { Tensor } from "./tensor.ts";
 export interface DeviceOptions {
   /** Threads that kernels run on. Default: the processors this process may use. */
   threads?: number;
-  /** Bytes of tensors that may be live at once. Default: the memory of the machine, or of the CUDA device. */
+  /** Bytes of tensors that may be live at once. Default: the machine's memory, nine tenths of a GPU's. */
   memoryLimitBytes?: number;
   /** Instruction set of the CPU kernels ("avx512", "avx2", "baseline": SSE2 or NEON). Default: the best the processor runs. */
   isa?: string;

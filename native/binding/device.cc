@@ -21,16 +21,15 @@ const cpu::IsaChoice& choose_isa(const std::string& wanted) {
   throw std::invalid_argument("device: instruction set \"" + wanted + "\" is not usable here; usable are " + have);
 }
 
-#ifdef MW_CUDA
-Pool::Source memory_of(Stream& stream, cuda::Exec* engine) {
-  if (!engine) return {take_pages, give_back_pages, [&stream] { stream.drain(); }};
-  // cudaFree waits for the device by itself.
-  return {[engine](size_t bytes) { return engine->take(bytes); }, [engine](void* memory, size_t) { engine->give_back(memory); },
-          [&stream] { stream.drain(); }};
-}
-#else
 Pool::Source host_memory(Stream& stream) {
   return {take_pages, give_back_pages, [&stream] { stream.drain(); }};
+}
+
+#ifdef MW_CUDA
+// Giving back waits for the device by itself.
+Pool::Source device_memory(Stream& stream, cuda::Exec& engine) {
+  return {[&engine](size_t bytes) { return engine.take(bytes); }, [&engine](void* memory, size_t) { engine.give_back(memory); },
+          [&stream] { stream.drain(); }};
 }
 #endif
 
@@ -55,7 +54,7 @@ Device::Device(const DeviceOptions& options)
       isa(choose_isa(options.isa).name),
 #ifdef MW_CUDA
       cuda_(options.cuda < 0 ? nullptr : new cuda::Exec(options.cuda)),
-      pool(memory_of(stream, cuda_.get()), options.limit_bytes),
+      pool(cuda_ ? device_memory(stream, *cuda_) : host_memory(stream), options.limit_bytes),
       exec_(cuda_ ? 1 : options.threads),
 #else
       pool(host_memory(stream), options.limit_bytes),

@@ -59,6 +59,14 @@ class Device {
     stream.enqueue(op, [exec = &exec_, call = std::move(call)] { call(*exec); });
   }
 
+  // Is a tensor's memory the host's? Then whoever reads or writes it needs no copy.
+  bool on_host() const {
+#ifdef MW_CUDA
+    return !cuda_;
+#else
+    return true;
+#endif
+  }
   // In a command: copies between the host's memory and the device's, in the order of the stream. copy_out, and wait, see to it
   // that all that was enqueued before is done, and throw what failed in it.
   void copy_in(void* to, const void* from, int64_t bytes);

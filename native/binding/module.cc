@@ -124,6 +124,15 @@ napi_value view(const Call& call) {
 
 void free_tensor(const Call& call) { call.environment().tensors.remove(call.tensor(0)); }
 
+// In a command: elements in the host's memory become those of a tensor, in its format.
+void send(Device& device, const void* source, DType from, const View& target) {
+  if (device.on_host()) return convert(source, from, target.memory, target.dtype, target.size());
+  if (from == target.dtype) return device.copy_in(target.memory, source, target.bytes());
+  std::vector<char> converted(size_t(target.bytes()));
+  convert(source, from, converted.data(), target.dtype, target.size());
+  device.copy_in(target.memory, converted.data(), target.bytes());
+}
+
 // upload(tensor, typed array, dtype of its elements): copies the array now; the tensor has it when its turn comes.
 void upload(const Call& call) {
   Environment& env = call.environment();
@@ -141,14 +150,7 @@ void upload(const Call& call) {
   const bool finite = slot.device->stream.modes().finite;
   Device& device = *slot.device;
   device.enqueue("upload", [copy = std::move(copy), from, target, finite, &device](auto&) {
-    const auto send = [&](const std::vector<char>& bytes) { device.copy_in(target.memory, bytes.data(), int64_t(bytes.size())); };
-    if (from == target.dtype) {
-      send(copy);
-    } else {
-      std::vector<char> converted(size_t(target.bytes()));
-      convert(copy.data(), from, converted.data(), target.dtype, target.size());
-      send(converted);
-    }
+    send(device, copy.data(), from, target);
     if (finite) device.check_outputs({target});
   });
   env.throw_if_failed_inline(*slot.device);
@@ -156,6 +158,7 @@ void upload(const Call& call) {
 
 // In a command: the elements of a tensor, in another format, in the host's memory.
 void fetch(Device& device, const View& source, void* target, DType to) {
+  if (device.on_host()) return convert(source.memory, source.dtype, target, to, source.size());
   if (source.dtype == to) return device.copy_out(target, source.memory, source.bytes());
   std::vector<char> stored(size_t(source.bytes()));
   device.copy_out(stored.data(), source.memory, source.bytes());

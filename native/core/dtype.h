@@ -1,5 +1,6 @@
 // Number formats of tensors: what one element is, how wide, and how bf16 is widened and rounded.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -56,5 +57,19 @@ MW_ANYWHERE static inline void narrow(float x, bf16& out) {
 }
 
 MW_ANYWHERE static inline void narrow(float x, float& out) { out = x; }
+
+// The largest number of the format, that of the second argument, that is less than `high`.
+static inline float below(double high, float) {
+  const float nearest = float(high);
+  return double(nearest) < high ? nearest : std::nextafter(nearest, -INFINITY);
+}
+
+static inline float below(double high, bf16) {
+  const float value = below(high, float{});
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  if (bits >> 31) bits += 0xffffu;  // away from zero, which is down
+  return widen(bf16{uint16_t(bits >> 16)});
+}
 
 }  // namespace mixwright

@@ -21,7 +21,7 @@ constexpr int64_t kFlatDepth = 64;         // and where B's rows are read in pla
 constexpr int64_t kShallow = 32;           // up to here a tile's panels of B fit L1 and L2 all together
 constexpr int64_t kPackCols = 4 * kPanel;  // columns of B packed together: rows of B are read in pieces of 256 bytes
 constexpr int64_t kTiles = 24;             // no fewer where there is room, so that threads end together
-constexpr int64_t kNarrow = 96;         // so many columns are few: A's rows are read in place
+constexpr int64_t kNarrow = 96;            // so many columns are few: A's rows are read in place
 constexpr int64_t kFlat = 24;              // so many rows are few: B's rows are read in place
 
 struct Tile {
@@ -71,7 +71,8 @@ MW_INLINE int64_t narrow_depth(int64_t K, int64_t cols) {
 }
 
 MW_INLINE int64_t blocked_scratch(int64_t rows, int64_t cols) {
-  const int64_t b_floats = std::max(kPackCols * kDepth, cols <= kNarrow ? narrow_floats(cols) + 8 * pieces(cols, kPanel) * kPanel : 0);
+  const int64_t narrow = cols <= kNarrow ? narrow_floats(cols) + 8 * pieces(cols, kPanel) * kPanel : 0;
+  const int64_t b_floats = std::max(kPackCols * kDepth, narrow);
   return pieces(rows, kBlockRows) * kBlockRows * kDepth + b_floats + sums_of(rows, cols) + kLanes;
 }
 

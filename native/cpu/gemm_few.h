@@ -8,8 +8,8 @@
 
 namespace mixwright::cpu::MW_ISA {
 
-constexpr int64_t kFew = 4;                    // the most rows on the narrow side
-constexpr int64_t kFewFloats = 16384;          // of the narrow side in L1: fewer rows are taken deeper
+constexpr int64_t kFew = 4;                   // the most rows on the narrow side
+constexpr int64_t kFewFloats = 16384;         // of the narrow side at a time: fewer rows are taken deeper
 constexpr int kFewBlock = 4, kManyBlock = 3;  // register block: 4 × 3 vectors of partial sums
 
 // The sums of the lanes of each v[i], as one vector.

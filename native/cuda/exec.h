@@ -4,7 +4,6 @@
 // Nothing here waits for the device, but what says so.
 #pragma once
 #include <cstdint>
-#include <new>
 #include <string>
 #include <vector>
 

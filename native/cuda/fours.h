@@ -1,10 +1,5 @@
-// Rows in pieces of four neighbours: read and written at once where memory is aligned to that, else one by one; and what
-// dropout leaves of them.
+// Rows in pieces of four neighbours: read and written at once where memory is aligned to that, else one by one.
 #pragma once
-#include <cmath>
-#include <string>
-
-#include "core/philox.h"
 #include "cuda/launch.h"
 
 namespace mixwright::cuda {
@@ -25,9 +20,13 @@ struct alignas(4 * sizeof(E)) Four {
   E v[4];
 };
 
-// Whether every row's elements 0, 4, 8, … can be read by fours.
+// Whether elements 0, 4, 8, … of every row of `row` elements can be read by fours; an absent tensor's can.
 inline bool by_fours(const void* memory, int64_t element_bytes, int64_t row) {
   return row % 4 == 0 && reinterpret_cast<uintptr_t>(memory) % uintptr_t(4 * element_bytes) == 0;
+}
+template <class... Views>
+bool by_fours(int64_t row, const Views&... views) {
+  return (by_fours(views.memory, bytes_of(views.dtype), row) && ...);
 }
 
 // The first `count` elements at p, at most four; 0 for the others.
@@ -60,38 +59,5 @@ __device__ inline void widen_four(const Four<E>& from, float (&to)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; i++) to[i] = load_float(from.v + i);
 }
-
-// Dropout of elements by their number: that of dropout.h.
-struct Drop {
-  uint64_t seed = 0, stream = 0;
-  int32_t limit = 0;  // 0: nothing is dropped
-  float scale = 1;
-
-  Drop() = default;
-  Drop(float p, int64_t from_seed, int64_t from_stream)
-      : seed(uint64_t(from_seed)), stream(uint64_t(from_stream)), limit(int32_t(std::ceil(double(p) * 0x1p24))),
-        scale(1.0f / (1.0f - p)) {
-    if (!(p >= 0 && p < 1)) throw KernelError("p is " + std::to_string(p) + ", needed 0 <= p < 1");
-  }
-
-  // x[i] is element `first` + i.
-  __device__ void apply(int64_t first, float (&x)[4]) const {
-    const int ahead = int(first & 3);
-    uint32_t words[8] = {};
-    const PhiloxBlock block = philox(seed, stream, uint64_t(first) / 4);
-    PhiloxBlock next = block;
-    if (ahead > 0) next = philox(seed, stream, uint64_t(first) / 4 + 1);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      words[i] = block.v[i];
-      words[4 + i] = next.v[i];
-    }
-#pragma unroll
-    for (int i = 0; i < 4; i++) {  // no index that isn't known when compiled: words stay in registers
-      const uint32_t word = ahead < 2 ? (ahead == 0 ? words[i] : words[i + 1]) : (ahead == 2 ? words[i + 2] : words[i + 3]);
-      x[i] = int32_t(word >> 8) >= limit ? x[i] * scale : 0.0f;
-    }
-  }
-};
 
 }  // namespace mixwright::cuda

@@ -10,6 +10,7 @@
 #pragma once
 #include <type_traits>
 
+#include "cuda/drop.h"
 #include "cuda/fours.h"
 
 namespace mixwright::cuda {

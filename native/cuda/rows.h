@@ -2,7 +2,7 @@
 #pragma once
 #include <type_traits>
 
-#include "cuda/launch.h"
+#include "cuda/fours.h"
 
 namespace mixwright::cuda {
 
@@ -15,37 +15,28 @@ struct Floats {
 template <int kWidth, class T>
 __device__ inline Floats<kWidth> load_floats(const T* p) {
   static_assert(kWidth == 1 || kWidth == 4, "one or four");
+  Floats<kWidth> x;
   if constexpr (kWidth == 1) {
-    return {{load_float(p)}};
-  } else if constexpr (std::is_same<T, float>::value) {
-    const float4 x = *reinterpret_cast<const float4*>(p);
-    return {{x.x, x.y, x.z, x.w}};
+    x.at[0] = load_float(p);
   } else {
-    const uint2 x = *reinterpret_cast<const uint2*>(p);
-    return {{__uint_as_float(x.x << 16), __uint_as_float(x.x & 0xffff0000u), __uint_as_float(x.y << 16),
-             __uint_as_float(x.y & 0xffff0000u)}};
+    widen_four(load_four(p, 4, true), x.at);
   }
+  return x;
 }
 
 template <int kWidth, class T>
 __device__ inline void store_floats(T* p, const Floats<kWidth>& x) {
   if constexpr (kWidth == 1) {
     store_float(p, x.at[0]);
-  } else if constexpr (std::is_same<T, float>::value) {
-    *reinterpret_cast<float4*>(p) = make_float4(x.at[0], x.at[1], x.at[2], x.at[3]);
   } else {
-    bf16 half[4];
-    for (int k = 0; k < 4; k++) narrow(x.at[k], half[k]);
-    *reinterpret_cast<uint2*>(p) =
-        make_uint2(half[0].bits | unsigned(half[1].bits) << 16, half[2].bits | unsigned(half[3].bits) << 16);
+    store_four(p, x.at, 4, true);
   }
 }
 
 // body(width) with the width that rows of `cols` elements of all `views` allow, as a constant. An absent view allows any.
 template <class Body, class... Views>
 void with_width(int64_t cols, const Body& body, const Views&... views) {
-  const bool quads = cols % 4 == 0 && ((uintptr_t(views.memory) % uintptr_t(4 * bytes_of(views.dtype)) == 0) && ...);
-  quads ? body(std::integral_constant<int, 4>()) : body(std::integral_constant<int, 1>());
+  by_fours(cols, views...) ? body(std::integral_constant<int, 4>()) : body(std::integral_constant<int, 1>());
 }
 
 // A group of threads takes a row: a warp, or for long rows the block. All of a group are at the same row at the same time.

@@ -87,7 +87,7 @@ void combine_rows(Exec& exec, In y, In weights, In positions, Out out, bool accu
     with_float_type(out.dtype, [&](auto out_type) {
       using Y = decltype(y_type);
       using O = decltype(out_type);
-      launch(exec, in_quads(D, y, out) ? combine<true, Y, O> : combine<false, Y, O>, grid, kThreads, 0, y.data<Y>(),
+      launch(exec, by_fours(D, y, out) ? combine<true, Y, O> : combine<false, Y, O>, grid, kThreads, 0, y.data<Y>(),
              weights.data<float>(), positions.data<int32_t>(), out.data<O>(), T, positions.size() / T, D, y.rows(), accumulate,
              exec.report(kComplaint));
     });
@@ -102,7 +102,7 @@ void combine_rows_grad(Exec& exec, In dout, In y, In weights, In positions, Out 
     with_float_type(dy.dtype, [&](auto y_type) {
       using O = decltype(dout_type);
       using Y = decltype(y_type);
-      const bool neighbours = in_quads(D, dout, dy) && (!dweights || in_quads(D, y));
+      const bool neighbours = by_fours(D, dout, dy) && (!dweights || by_fours(D, y));
       launch(exec, neighbours ? spread<true, O, Y> : spread<false, O, Y>, grid, kThreads, 0, dout.data<O>(), y.data<Y>(),
              weights.data<float>(), positions.data<int32_t>(), dy.data<Y>(), dweights.data<float>(), N, N / T, D, dy.rows(),
              exec.report(kComplaint));

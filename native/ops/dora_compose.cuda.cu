@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cuda/fours.h"
+#include "cuda/offsets.h"
 
 namespace mixwright::cuda {
 
@@ -17,34 +18,15 @@ constexpr int kRows = 32, kThreads = 128, kColumns = 4 * kThreads, kAtOnce = 4, 
 struct Experts {
   const int32_t* offsets;
   int64_t count, rows;
-  Report begins, falls, ends;
+  OffsetReports reports;
 
   __device__ int64_t first(int64_t e) const { return offsets ? offsets[e] : 0; }
   __device__ int64_t end(int64_t e) const { return offsets ? offsets[e + 1] : rows; }
 };
 
 Experts experts_of(Exec& exec, In offsets, int64_t rows) {
-  if (!offsets) return {nullptr, 1, rows, {}, {}, {}};
-  return {offsets.data<int32_t>(), offsets.size() - 1, rows, exec.report("offsets begin at %lld, needed 0"),
-          exec.report("offsets fall from %lld to %lld at entry %lld"), exec.report("offsets end at %lld, there are %lld rows")};
-}
-
-// A warp reports the first thing that is wrong.
-__device__ void check_offsets(const Experts& of) {
-  int64_t bad = of.count;
-  for (int64_t e = threadIdx.x; e < of.count; e += kWarp) {
-    if (of.offsets[e + 1] >= of.offsets[e]) continue;
-    bad = e;
-    break;
-  }
-  for (int offset = 16; offset > 0; offset /= 2) {
-    const int64_t other = __shfl_xor_sync(0xffffffffu, bad, offset);
-    bad = other < bad ? other : bad;
-  }
-  if (threadIdx.x != 0) return;
-  if (of.offsets[0] != 0) return report(of.begins, of.offsets[0]);
-  if (bad < of.count) return report(of.falls, of.offsets[bad], of.offsets[bad + 1], bad + 1);
-  if (of.offsets[of.count] != of.rows) report(of.ends, of.offsets[of.count], of.rows);
+  if (!offsets) return {nullptr, 1, rows, {}};
+  return {offsets.data<int32_t>(), offsets.size() - 1, rows, offset_reports(exec)};
 }
 
 // The last expert that begins at or before `row`: its owner, where offsets are right, and an expert in any case.
@@ -62,7 +44,9 @@ template <class X>
 __global__ void __launch_bounds__(kThreads, 5)
     compose_kernel(const X* x, const X* v, AnyFloats magnitude, const float* norm, AnyFloats bias, const Experts experts, X* y,
                    float* partials, int64_t N, bool aligned) {
-  if (experts.offsets && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x < kWarp) check_offsets(experts);
+  if (experts.offsets && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x < kWarp) {
+    check_offsets(experts.offsets, experts.count, experts.rows, experts.reports);
+  }
   const int64_t begin = int64_t(blockIdx.x) * kRows, end = min(experts.rows, begin + kRows);
   for (int64_t col = int64_t(blockIdx.y) * kColumns + 4 * threadIdx.x; col < N; col += int64_t(gridDim.y) * kColumns) {
     const int64_t count = N - col;
@@ -136,7 +120,7 @@ void compose(Exec& exec, In x, In v, In magnitude, In norm, In bias, const Exper
   const int64_t N = y.cols();
   const int64_t blocks = std::max<int64_t>(pieces(experts.rows, kRows), 1);  // without rows, offsets are still looked at
   const dim3 grid(unsigned(blocks), unsigned(std::min<int64_t>(pieces(N, kColumns), 65535)));
-  const bool aligned = by_fours(x.memory, sizeof(X), N) && by_fours(y.memory, sizeof(X), N) && by_fours(v.memory, sizeof(X), N);
+  const bool aligned = by_fours(N, x, y, v);
   launch(exec, compose_kernel<X>, grid, kThreads, 0, x.data<X>(), v.data<X>(), magnitude, norm.data<float>(), bias, experts,
          y.data<X>(), partials, N, aligned);
 }

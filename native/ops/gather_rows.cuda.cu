@@ -165,7 +165,7 @@ void scatter_add_rows(Exec& exec, In x, In rows, Out y, bool accumulate) {
     with_float_type(y.dtype, [&](auto y_type) {
       using X = decltype(x_type);
       using Y = decltype(y_type);
-      launch(exec, in_quads(width, x, y) ? add_runs<true, X, Y> : add_runs<false, X, Y>,
+      launch(exec, by_fours(width, x, y) ? add_runs<true, X, Y> : add_runs<false, X, Y>,
              dim3(unsigned(pieces(warps, kRunThreads / kWarp))), kRunThreads, 0, x.data<X>(), sorted.keys, sorted.order, N,
              y.data<Y>(), width, table);
     });

@@ -32,19 +32,6 @@ void fill(Exec& exec, Out y, int64_t seed, int64_t stream, const DrawTwo& draw_t
   });
 }
 
-// The largest number of the format that is less than `high`.
-float below(double high, float) {
-  const float nearest = float(high);
-  return double(nearest) < high ? nearest : std::nextafter(nearest, -INFINITY);
-}
-
-float below(double high, bf16) {
-  const float value = below(high, float{});
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  if (bits >> 31) bits += 0xffffu;  // away from zero, which is down
-  return widen(bf16{uint16_t(bits >> 16)});
-}
 }  // namespace
 
 void random_normal(Exec& exec, Out y, double mean, double std, int64_t seed, int64_t stream) {

@@ -2,31 +2,25 @@
 // block.
 #include "ops/random.h"
 
-#include <cmath>
 #include <string>
 
 #include "core/philox.h"
-#include "cuda/launch.h"
+#include "cuda/fours.h"
 
 namespace mixwright::cuda {
 
 namespace {
 constexpr int kThreads = 256;
 
-template <class E>
-struct alignas(4 * sizeof(E)) Four {
-  E v[4];
-};
-
 struct Normal {
   double mean, std;
 
-  __device__ void operator()(uint32_t a, uint32_t b, float (&values)[2]) const {
+  __device__ void operator()(uint32_t a, uint32_t b, float& x, float& y) const {
     const double radius = std * sqrt(-2 * log((double(a) + 1) * 0x1p-32));
     double sine, cosine;
     sincospi(double(b) * 0x1p-31, &sine, &cosine);
-    values[0] = float(fma(radius, cosine, mean));
-    values[1] = float(fma(radius, sine, mean));
+    x = float(fma(radius, cosine, mean));
+    y = float(fma(radius, sine, mean));
   }
 };
 
@@ -34,56 +28,28 @@ struct Uniform {
   double low, high;
   float top;  // the largest number of the format below `high`, which rounding must not reach
 
-  __device__ void operator()(uint32_t a, uint32_t b, float (&values)[2]) const {
-    values[0] = fminf(float(fma(high - low, double(uniform01(a)), low)), top);
-    values[1] = fminf(float(fma(high - low, double(uniform01(b)), low)), top);
+  __device__ void operator()(uint32_t a, uint32_t b, float& x, float& y) const {
+    x = fminf(float(fma(high - low, double(uniform01(a)), low)), top);
+    y = fminf(float(fma(high - low, double(uniform01(b)), low)), top);
   }
 };
 
-// kFours: y is aligned to four elements.
-template <class E, class DrawTwo, bool kFours>
+template <class E, class DrawTwo>
 __global__ __launch_bounds__(kThreads) void random_kernel(E* y, int64_t count, uint64_t seed, uint64_t stream,
-                                                          DrawTwo draw_two) {
+                                                          DrawTwo draw_two, bool aligned) {
   grid_stride((count + 3) / 4, [&](int64_t block) {
     const PhiloxBlock words = philox(seed, stream, uint64_t(block));
-    Four<E> four;
+    float four[4];
 #pragma unroll
-    for (int k = 0; k < 4; k += 2) {
-      float values[2];
-      draw_two(words.v[k], words.v[k + 1], values);
-      narrow(values[0], four.v[k]);
-      narrow(values[1], four.v[k + 1]);
-    }
-    if (kFours && 4 * block + 4 <= count) {
-      reinterpret_cast<Four<E>*>(y)[block] = four;
-    } else {
-#pragma unroll
-      for (int k = 0; k < 4; k++) {
-        if (4 * block + k < count) y[4 * block + k] = four.v[k];
-      }
-    }
+    for (int k = 0; k < 4; k += 2) draw_two(words.v[k], words.v[k + 1], four[k], four[k + 1]);
+    store_four(y + 4 * block, four, count - 4 * block, aligned);
   });
 }
 
 template <class E, class DrawTwo>
 void draw(Exec& exec, Out y, int64_t seed, int64_t stream, const DrawTwo& draw_two) {
-  const bool fours = reinterpret_cast<uintptr_t>(y.memory) % sizeof(Four<E>) == 0;
-  launch(exec, fours ? random_kernel<E, DrawTwo, true> : random_kernel<E, DrawTwo, false>,
-         blocks_for(exec, pieces(y.size(), 4), kThreads), kThreads, 0, y.data<E>(), y.size(), uint64_t(seed), uint64_t(stream),
-         draw_two);
-}
-
-float below(double high, float) {
-  const float nearest = float(high);
-  return double(nearest) < high ? nearest : std::nextafter(nearest, -INFINITY);
-}
-
-float below(double high, bf16) {
-  const float value = below(high, float{});
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  if (bits >> 31) bits += 0xffffu;  // away from zero, which is down
-  return widen(bf16{uint16_t(bits >> 16)});
+  launch(exec, random_kernel<E, DrawTwo>, blocks_for(exec, pieces(y.size(), 4), kThreads), kThreads, 0, y.data<E>(), y.size(),
+         uint64_t(seed), uint64_t(stream), draw_two, by_fours(0, y));
 }
 }  // namespace
 

@@ -42,7 +42,7 @@ void scale_rows(Exec& exec, In x, In numerator, In denominator, Out y) {
       const dim3 rows = blocks_for(exec, N * kWarp, kThreads);
       const dim3 grid(rows.x, unsigned(std::min<int64_t>(pieces(K, kPiece), 65535)));
       launch(exec, scale_kernel<X, Y>, grid, kThreads, 0, x.data<X>(), numerator, denominator.data<float>(), y.data<Y>(), N, K,
-             by_fours(x.memory, sizeof(X), K) && by_fours(y.memory, sizeof(Y), K));
+             by_fours(K, x, y));
     });
   });
 }

@@ -4,24 +4,15 @@
 
 #include <algorithm>
 
-#include "cuda/launch.h"
+#include "cuda/offsets.h"
 
 namespace mixwright::cuda {
 
 namespace {
 constexpr int kThreads = 128, kPart = 4096, kMostParts = 1024;
 
-struct Complaints {
-  Report begin, fall, end;
-};
-
-// As require_offsets does.
-__global__ void __launch_bounds__(kThreads) check_offsets(const int32_t* offsets, int64_t D, int64_t rows, Complaints to) {
-  grid_stride(D + 1, [&](int64_t i) {
-    if (i == 0 && offsets[0] != 0) report(to.begin, offsets[0]);
-    if (i < D && offsets[i + 1] < offsets[i]) report(to.fall, offsets[i], offsets[i + 1], i + 1);
-    if (i == D && offsets[D] != rows) report(to.end, offsets[D], rows);
-  });
+__global__ void __launch_bounds__(kWarp) check_kernel(const int32_t* offsets, int64_t D, int64_t rows, OffsetReports to) {
+  check_offsets(offsets, D, rows, to);
 }
 
 __global__ void __launch_bounds__(kThreads) sum_parts(const float* x, const int32_t* offsets, int64_t T, unsigned parts,
@@ -64,10 +55,7 @@ __global__ void __launch_bounds__(kThreads) spread(const float* dy, const int32_
 }
 
 void check(Exec& exec, const int32_t* offsets, int64_t D, int64_t rows) {
-  const Complaints to{exec.report("offsets begin at %lld, needed 0"),
-                      exec.report("offsets fall from %lld to %lld at entry %lld"),
-                      exec.report("offsets end at %lld, there are %lld rows")};
-  launch(exec, check_offsets, blocks_for(exec, D + 1, kThreads), kThreads, 0, offsets, D, rows, to);
+  launch(exec, check_kernel, dim3(1), kWarp, 0, offsets, D, rows, offset_reports(exec));
 }
 }  // namespace
 
