@@ -38,6 +38,18 @@ struct Out : View {
   }
 };
 
+// `count` rows of a tensor from row `first` on, as a matrix. Of an absent tensor: absent.
+template <class Operand>
+Operand rows_of(const Operand& whole, int64_t first, int64_t count) {
+  Operand rows;
+  if (whole) rows.memory = static_cast<char*>(whole.memory) + first * whole.cols() * bytes_of(whole.dtype);
+  rows.dtype = whole.dtype;
+  rows.rank = 2;
+  rows.dim[0] = count;
+  rows.dim[1] = whole.cols();
+  return rows;
+}
+
 // Operands of a kernel that works on many tensors at once, such as an optimizer step.
 using InList = std::vector<In>;
 using OutList = std::vector<Out>;

@@ -9,6 +9,7 @@
 #pragma once
 #include <type_traits>
 
+#include "cuda/fours.h"
 #include "cuda/gemm_lanes.h"
 #include "cuda/gemm_tensor.h"
 
@@ -61,17 +62,16 @@ struct Store {
       }
       return;
     }
-    struct alignas(4 * sizeof(T)) Four { T x[4]; };
     constexpr int kTogether = 4;  // read, then written
     const int count = rows * (cols / 4);
     for (int begin = thread; begin < count; begin += kTogether * threads) {
-      Four out[kTogether];
+      Four<T> out[kTogether];
       int row[kTogether], col[kTogether];
 #pragma unroll
       for (int t = 0; t < kTogether; t++) {
         const int i = begin + t * threads;
         row[t] = i / (cols / 4), col[t] = i % (cols / 4) * 4;
-        if (accumulate && i < count) out[t] = *reinterpret_cast<const Four*>(c + row[t] * stride + col[t]);
+        if (accumulate && i < count) out[t] = *reinterpret_cast<const Four<T>*>(c + row[t] * stride + col[t]);
       }
 #pragma unroll
       for (int t = 0; t < kTogether; t++) {
@@ -81,9 +81,9 @@ struct Store {
 #pragma unroll
         for (int n = 0; n < 4; n++) {
           const float y = value(own[n], j + col[t] + n);
-          narrow(accumulate ? y + widen(out[t].x[n]) : y, out[t].x[n]);
+          narrow(accumulate ? y + widen(out[t].v[n]) : y, out[t].v[n]);
         }
-        *reinterpret_cast<Four*>(c + row[t] * stride + col[t]) = out[t];
+        *reinterpret_cast<Four<T>*>(c + row[t] * stride + col[t]) = out[t];
       }
     }
   }

@@ -25,16 +25,6 @@ inline int64_t cached_rows(int64_t cols) {
   return fit < kFewest ? kFewest : fit;
 }
 
-inline In rows_of(In whole, int64_t first, int64_t count) {
-  In view;
-  view.memory = static_cast<char*>(whole.memory) + first * whole.cols() * bytes_of(whole.dtype);
-  view.dtype = whole.dtype;
-  view.rank = 2;
-  view.dim[0] = count;
-  view.dim[1] = whole.cols();
-  return view;
-}
-
 // How the sums' depth is cut, by the shape alone: `length` is a multiple of a tile.
 struct Parts {
   int64_t count = 1, length = kNarrowTile;

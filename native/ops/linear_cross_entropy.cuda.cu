@@ -112,24 +112,15 @@ __global__ __launch_bounds__(kSumThreads) void sum_logprobs(const float* logprob
   if (threadIdx.x == 0) *loss = float(-scale * total);
 }
 
-// Rows [first, first + rows) of a matrix with `cols` columns.
-template <class V>
-V piece(V of, int64_t first, int64_t rows, int64_t cols) {
-  V view;
-  view.memory = of.memory ? static_cast<char*>(of.memory) + first * cols * bytes_of(of.dtype) : nullptr;
-  view.dtype = of.dtype;
-  view.rank = 2;
-  view.dim[0] = rows;
-  view.dim[1] = cols;
-  return view;
-}
-
 template <class V>
 V matrix(void* memory, DType dtype, int64_t rows, int64_t cols) {
   V view;
   view.memory = memory;
   view.dtype = dtype;
-  return piece(view, 0, rows, cols);
+  view.rank = 2;
+  view.dim[0] = rows;
+  view.dim[1] = cols;
+  return view;
 }
 
 // `total` in pieces of about equal size, whole tiles, at most `most` (a multiple of a tile).
@@ -172,9 +163,9 @@ class Rows {
       };
       narrow ? take(static_cast<bf16*>(slopes)) : take(static_cast<float*>(slopes));
       const In dlogits = matrix<In>(slopes, narrow ? DType::bf16 : DType::f32, rows, V_);
-      if (dx) matmul(exec_, dlogits, weight_, In{}, piece(dx, first, rows, D_), false, false, 1, accumulate_dx);
+      if (dx) matmul(exec_, dlogits, weight_, In{}, rows_of(dx, first, rows), false, false, 1, accumulate_dx);
       if (!dweight) continue;
-      matmul(exec_, dlogits, piece(x_, first, rows, D_), In{}, dweight, true, false, 1, accumulate_dweight || first > 0);
+      matmul(exec_, dlogits, rows_of(x_, first, rows), In{}, dweight, true, false, 1, accumulate_dweight || first > 0);
     }
   }
 
@@ -189,7 +180,7 @@ class Rows {
     do {  // once for a vocabulary of none, whose targets can only be wrong
       const int64_t cols = std::min(most, V_ - begin);
       if (cols > 0) {
-        matmul(exec_, piece(x_, first, rows, D_), piece(weight_, begin, cols, D_), In{},
+        matmul(exec_, rows_of(x_, first, rows), rows_of(weight_, begin, cols), In{},
                matrix<Out>(logits_, DType::f32, rows, cols), false, true, 1, false);
       }
       launch(exec_, add_logits, dim3(unsigned(rows)), cols >= 8192 ? 1024 : 128, 0, logits_, cols, begin, V_, targets_ + first,
