@@ -118,7 +118,12 @@ export function trainingStep(device: Device, dtype: DType, subject: Subject): St
   const params = adapter?.params ?? model.params;
   const update = adamw({ lr: 1e-3, betas: [0.9, 0.95], weightDecay: 0.1 });
   const optimizer = (clip ? chain(clipByGlobalNorm(1), update) : update).init(params);
-  const step = new TrainStep(model, params, (part, targets) => lossParts(model, part, { targets }), 0);
+  const step = new TrainStep(
+    model,
+    params,
+    { loss: (part, targets) => lossParts(model, part, { targets }) },
+    0,
+  );
   let done = 0;
   return {
     model,

@@ -1,5 +1,7 @@
 import type { LoadBalancing } from "../ops/router_loss.ts";
 import type { BatchSource } from "../text/token_batch.ts";
+import { batchSteps } from "./batch_steps.ts";
+import { evaluateLoss } from "./evaluate.ts";
 import { type TrainOptions, trainKeys, trainLoop } from "./loop.ts";
 import { lossParts } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
@@ -36,8 +38,16 @@ export function trainLanguageModel(
   const { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0, recompute = false, ...rest } = options;
   return trainLoop({
     ...rest,
-    loss: (batch, targets) =>
-      lossParts(rest.model, batch, { auxLossCoef, auxLoss, zLossCoef, recompute, targets }),
+    work: batchSteps({
+      ...rest,
+      objective: {
+        loss: (batch, targets) => {
+          const parts = lossParts(rest.model, batch, { auxLossCoef, auxLoss, zLossCoef, recompute, targets });
+          return { loss: parts.loss, metrics: { auxLoss: parts.auxLoss, zLoss: parts.zLoss } };
+        },
+      },
+      validate: (batches) => evaluateLoss(rest.model, batches).then((loss) => ({ loss })),
+    }),
     fingerprint: { auxLossCoef, auxLoss, zLossCoef, ...rest.fingerprint },
   });
 }

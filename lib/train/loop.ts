@@ -1,11 +1,10 @@
 import { ConfigError, DeviceError } from "../core/errors.ts";
 import { checkWhole, refuseUnknown } from "../core/options.ts";
-import { disposeAll } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
-import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
+import type { TokenBatch } from "../text/token_batch.ts";
 import {
   type CheckpointOptions,
   checkCheckpointOptions,
@@ -14,12 +13,11 @@ import {
   type RunState,
   saveCheckpoint,
 } from "./checkpoint.ts";
-import { evaluateLoss, expertLoad } from "./evaluate.ts";
+import { expertLoad } from "./evaluate.ts";
 import type { PendingMetrics, StepMetrics } from "./metrics.ts";
-import { type LossFunction, TrainStep } from "./step.ts";
 
 /** What every trainer takes. */
-export interface TrainOptions {
+export interface TrainOptions<B extends TokenBatch = TokenBatch> {
   model: Model;
   /** What trains. Default: all of the model's parameters. An adapter's: `adapter.params`. */
   params?: Record<string, Tensor>;
@@ -32,7 +30,7 @@ export interface TrainOptions {
   seed?: number;
   checkpoint?: CheckpointOptions;
   /** Mean loss on other batches, by name, every so many updates (0: never), and after the last. */
-  validation?: { every: number; sets: Readonly<Record<string, readonly TokenBatch[]>> };
+  validation?: { every: number; sets: Readonly<Record<string, readonly B[]>> };
   /** Ends the run after the step that is running, and saves a checkpoint if `checkpoint` is given. */
   signal?: AbortSignal;
 }
@@ -50,17 +48,30 @@ export const trainKeys = [
   "signal",
 ] as const;
 
-interface LoopOptions extends TrainOptions {
+/** What the steps of a trainer are. */
+export interface Work<B extends TokenBatch = TokenBatch> {
+  /** What makes these steps these steps: checked when a run is resumed. */
+  readonly fingerprint: Readonly<Record<string, unknown>>;
+  /** Enqueues step `step`, counted from 1: forward, backward, update. */
+  run(step: number, optimizer: OptimizerRun): Promise<PendingMetrics>;
+  /** Enqueues forward and backward of a late step once more, to find where it failed. */
+  repeat(step: number): void;
+  /** Means over `batches`: `loss`, and whatever else is measured. */
+  validate(batches: readonly B[]): Promise<Record<string, number>>;
+}
+
+interface LoopOptions<B extends TokenBatch> extends TrainOptions<B> {
   /** The trainer's name, for messages. */
   name: string;
-  source: BatchSource;
-  loss: LossFunction;
+  work: Work<B>;
   /** More of what makes a run this run: checked when it is resumed. */
   fingerprint?: Record<string, unknown>;
 }
 
 /** The loop under every trainer: steps, metrics one step late, validation, checkpoints. */
-export async function* trainLoop(options: LoopOptions): AsyncGenerator<StepMetrics, void, void> {
+export async function* trainLoop<B extends TokenBatch>(
+  options: LoopOptions<B>,
+): AsyncGenerator<StepMetrics, void, void> {
   const { name, model, params = model.params, steps, accumulationSteps = 1 } = options;
   const { checkpoint, validation } = options;
   checkWhole(name, { steps, accumulationSteps }, 1);
@@ -71,39 +82,31 @@ export async function* trainLoop(options: LoopOptions): AsyncGenerator<StepMetri
   }
   const optimizer = options.optimizer.init(params);
   try {
-    yield* new Loop(options, params, optimizer, accumulationSteps).run();
+    yield* new Loop(options, params, optimizer).run();
   } finally {
     optimizer.dispose();
     model.device.step = -1;
   }
 }
 
-class Loop {
-  private readonly step: TrainStep;
+class Loop<B extends TokenBatch> {
   private state: RunState;
   private saved = 0;
   private lastMs = 0;
-  /** The batches of the steps that may still fail. */
-  private readonly recent = new Map<number, readonly TokenBatch[]>();
 
   constructor(
-    private readonly options: LoopOptions,
+    private readonly options: LoopOptions<B>,
     private readonly params: Record<string, Tensor>,
     private readonly optimizer: OptimizerRun,
-    private readonly parts: number,
   ) {
-    const { model, loss, seed = 0, fingerprint = {} } = options;
-    this.step = new TrainStep(model, params, loss, seed);
     this.state = {
       step: 0,
       tokens: 0,
       fingerprint: {
         trainer: options.name,
-        seed,
-        accumulationSteps: parts,
         ...options.optimizer.fingerprint,
-        ...options.source.fingerprint,
-        ...fingerprint,
+        ...options.work.fingerprint,
+        ...options.fingerprint,
       },
     };
   }
@@ -115,11 +118,8 @@ class Loop {
     this.saved = this.state.step;
     let pending: PendingMetrics | undefined;
     for (let step = first; step <= options.steps && !options.signal?.aborted; step++) {
-      const batches = await this.batchesOf(step);
-      this.recent.set(step, batches);
-      this.recent.delete(step - 2);
       const before = pending;
-      pending = await this.guarded(() => this.step.run(step, batches, this.optimizer));
+      pending = await this.guarded(() => options.work.run(step, this.optimizer));
       if (before) yield await this.finish(before);
       const validates =
         this.isDue(step, options.validation?.every) || (options.validation && step === options.steps);
@@ -159,13 +159,6 @@ class Loop {
     }
   }
 
-  private async batchesOf(step: number): Promise<TokenBatch[]> {
-    const batches: TokenBatch[] = [];
-    for (let i = 0; i < this.parts; i++)
-      batches.push(await this.options.source.batch((step - 1) * this.parts + i));
-    return batches;
-  }
-
   /** Waits for a step's scalars. */
   private async finish(pending: PendingMetrics): Promise<StepMetrics> {
     const { step, lr, tokens, startedMs } = pending;
@@ -186,13 +179,16 @@ class Loop {
   }
 
   private async validate(): Promise<Pick<StepMetrics, "validation" | "expertLoad">> {
-    const { model, validation } = this.options;
-    const losses: Record<string, number> = {};
-    for (const [name, batches] of Object.entries(validation!.sets))
-      losses[name] = await evaluateLoss(model, batches);
+    const { model, validation, work } = this.options;
+    const measured: Record<string, number> = {};
+    for (const [name, batches] of Object.entries(validation!.sets)) {
+      const { loss = Number.NaN, ...rest } = await work.validate(batches);
+      measured[name] = loss;
+      for (const [what, value] of Object.entries(rest)) measured[`${name}/${what}`] = value;
+    }
     const [first] = Object.values(validation!.sets);
     const load = model.config.numExperts > 0 && first?.[0] ? await expertLoad(model, first[0]) : undefined;
-    return { validation: losses, ...(load && { expertLoad: load }) };
+    return { validation: measured, ...(load && { expertLoad: load }) };
   }
 
   /**
@@ -222,8 +218,7 @@ class Loop {
     const { device } = this.options.model;
     device.checkFinite(true);
     try {
-      const { totals, grads } = this.step.gradients(step, this.recent.get(step)!);
-      disposeAll(totals, grads);
+      this.options.work.repeat(step);
       await device.ready();
       return { op: "the sum of squares", path: "gradient norm" };
     } catch (error) {

@@ -15,10 +15,12 @@ export interface StepMetrics {
   auxLoss?: number;
   /** Unweighted router z-loss, where it is trained. */
   zLoss?: number;
-  /** Mean loss on each validation set, at the steps where it was measured. */
+  /** Mean loss on each validation set, at the steps where it was measured, and under "set/metric" what else was. */
   validation?: Record<string, number>;
   /** Share of routed tokens that each expert of each sparse layer took, where validation was measured. */
   expertLoad?: number[][];
+  /** What an objective measures besides, in groups: "rewards/chosen", "logps/rejected", "policy/clipFraction", … */
+  [name: `${string}/${string}`]: number;
 }
 
 /** One step's numbers, on their way: the reads are enqueued with the step, so that waiting for them costs nothing. */

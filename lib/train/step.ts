@@ -7,11 +7,24 @@ import type { Model } from "../models/model.ts";
 import { add, scale } from "../ops/add.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
 import { type TokenBatch, targetCount } from "../text/token_batch.ts";
-import type { LossParts } from "./loss.ts";
 import type { PendingMetrics } from "./metrics.ts";
 
-/** The loss of one part of a step's batch; `targets` are those of the whole step, to divide by. */
-export type LossFunction = (batch: TokenBatch, targets: number) => LossParts;
+/** A loss, scalar [1], and what else is worth reporting of it, scalars too: means over the batch. */
+export interface MeasuredLoss {
+  loss: Tensor;
+  metrics?: Readonly<Record<string, Tensor | undefined>>;
+}
+
+/** What is trained for. */
+export interface Objective<B extends TokenBatch = TokenBatch> {
+  /**
+   * The share that one part of a step's batch has in the loss of the whole: the part's sum over `whole`, the count of all
+   * parts together.
+   */
+  loss(batch: B, whole: number): MeasuredLoss;
+  /** What a batch counts by: targets, pairs, … Default: its targets. */
+  count?(batch: B): number;
+}
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -20,23 +33,26 @@ const streamsPerStep = 2 ** 20;
 
 /**
  * One training step (house.md §7): forward and backward over the parts of a batch, gradients added up, one update. The
- * loss divides by the targets of all parts together, so that the way a batch is cut doesn't matter. Only scalars survive.
+ * loss divides by the count of all parts together, so that the way a batch is cut doesn't matter. Only scalars survive.
  */
-export class TrainStep {
+export class TrainStep<B extends TokenBatch = TokenBatch> {
   private checked = false;
+  private readonly count: (batch: B) => number;
 
   constructor(
     private readonly model: Model,
     private readonly params: Tensors,
-    private readonly loss: LossFunction,
+    private readonly objective: Objective<B>,
     private readonly seed: number,
-  ) {}
+  ) {
+    this.count = objective.count ?? targetCount;
+  }
 
   /**
    * Enqueues step number `step`, counted from 1, and returns without waiting. Throws ConfigError, before anything changes,
    * if the first step doesn't use all of the parameters.
    */
-  run(step: number, batches: readonly TokenBatch[], optimizer: OptimizerRun): PendingMetrics {
+  run(step: number, batches: readonly B[], optimizer: OptimizerRun): PendingMetrics {
     const startedMs = performance.now();
     this.model.device.step = step;
     const { totals, grads, read } = this.gradients(step, batches);
@@ -62,16 +78,16 @@ export class TrainStep {
   /** Forward and backward only: gradients, loss and its parts, summed over `batches`, and which parameters were read. */
   gradients(
     step: number,
-    batches: readonly TokenBatch[],
+    batches: readonly B[],
   ): { totals: Record<string, Tensor>; grads: Record<string, Tensor>; read: ReadonlySet<Tensor> } {
-    const targets = batches.reduce((n, batch) => n + targetCount(batch), 0);
+    const whole = batches.reduce((n, batch) => n + this.count(batch), 0);
     const sums = new Sums();
     const read = new Set<Tensor>();
     let grads: Record<string, Tensor> | undefined;
     try {
       withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
         for (const batch of batches) {
-          const pass = valueAndGrad(this.params, () => this.partLoss(batch, targets, sums), {
+          const pass = valueAndGrad(this.params, () => this.partLoss(batch, whole, sums), {
             read,
             ...(grads && { into: grads }),
           });
@@ -86,10 +102,10 @@ export class TrainStep {
     return { totals: sums.totals, grads: grads!, read };
   }
 
-  private partLoss(batch: TokenBatch, targets: number, sums: Sums): Tensor {
-    const { loss, auxLoss, zLoss } = this.loss(batch, targets);
-    const share = targetCount(batch) / targets;
-    for (const [name, value] of Object.entries({ auxLoss, zLoss })) {
+  private partLoss(batch: B, whole: number, sums: Sums): Tensor {
+    const { loss, metrics = {} } = this.objective.loss(batch, whole);
+    const share = this.count(batch) / whole;
+    for (const [name, value] of Object.entries(metrics)) {
       if (value) sums.add(name, keep(withoutGrad(() => scale(value, share))));
     }
     return loss;

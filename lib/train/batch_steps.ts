@@ -1,0 +1,70 @@
+import { scope } from "../core/scope.ts";
+import { disposeAll, withoutGrad } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Model } from "../models/model.ts";
+import type { OptimizerRun } from "../optim/optimizer_run.ts";
+import { type BatchSource, type TokenBatch, targetCount } from "../text/token_batch.ts";
+import type { Work } from "./loop.ts";
+import type { PendingMetrics } from "./metrics.ts";
+import { type Objective, TrainStep } from "./step.ts";
+
+interface BatchStepOptions<B extends TokenBatch> {
+  model: Model;
+  params?: Record<string, Tensor>;
+  objective: Objective<B>;
+  source: BatchSource<B>;
+  /** Batches of an update. Default 1. */
+  accumulationSteps?: number;
+  seed?: number;
+  /** Default: the means of the objective's loss and metrics. */
+  validate?: Work<B>["validate"];
+}
+
+/** The work of a trainer whose steps are batches of a source, each an update. */
+export function batchSteps<B extends TokenBatch>(options: BatchStepOptions<B>): Work<B> {
+  const { model, params = model.params, objective, source, accumulationSteps = 1, seed = 0 } = options;
+  const step = new TrainStep(model, params, objective, seed);
+  /** The batches of the steps that may still fail. */
+  const recent = new Map<number, readonly B[]>();
+  return {
+    fingerprint: { seed, accumulationSteps, ...source.fingerprint },
+    async run(number: number, optimizer: OptimizerRun): Promise<PendingMetrics> {
+      const batches: B[] = [];
+      for (let i = 0; i < accumulationSteps; i++)
+        batches.push(await source.batch((number - 1) * accumulationSteps + i));
+      recent.set(number, batches);
+      recent.delete(number - 2);
+      return step.run(number, batches, optimizer);
+    },
+    repeat(number: number): void {
+      const { totals, grads } = step.gradients(number, recent.get(number)!);
+      disposeAll(totals, grads);
+    },
+    validate: options.validate ?? ((batches) => measure(objective, batches)),
+  };
+}
+
+/** Means of an objective's loss and metrics over batches, without a gradient. */
+export async function measure<B extends TokenBatch>(
+  { loss, count = targetCount }: Objective<B>,
+  batches: readonly B[],
+): Promise<Record<string, number>> {
+  const whole = batches.reduce((n, batch) => n + count(batch), 0);
+  const means: Record<string, number> = {};
+  for (const batch of batches) {
+    const own = count(batch);
+    const measured = withoutGrad(() =>
+      scope(() => {
+        const { loss: value, metrics = {} } = loss(batch, own);
+        return { loss: value, ...metrics };
+      }),
+    );
+    const present = Object.entries(measured).flatMap(([name, value]) => (value ? [{ name, value }] : []));
+    const values = await Promise.all(present.map(({ value }) => value.item()));
+    disposeAll(measured);
+    present.forEach(({ name }, i) => {
+      means[name] = (means[name] ?? 0) + (values[i]! * own) / whole;
+    });
+  }
+  return means;
+}
