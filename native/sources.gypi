@@ -20,6 +20,7 @@
       "native/ops/add.cpu.cc",
       "native/ops/attention.cpu.cc",
       "native/ops/attention_grad.cpu.cc",
+      "native/ops/binary.cpu.cc",
       "native/ops/ceiling.cpu.cc",
       "native/ops/combine_rows.cpu.cc",
       "native/ops/dora_compose.cpu.cc",
@@ -47,7 +48,8 @@
       "native/ops/sigmoid_gate.cpu.cc",
       "native/ops/sort_by_expert.cpu.cc",
       "native/ops/sum_squares.cpu.cc",
-      "native/ops/swiglu.cpu.cc"
+      "native/ops/swiglu.cpu.cc",
+      "native/ops/unary.cpu.cc"
     ],
     "cuda_sources": [
       "native/cuda/driver.cu",
@@ -56,6 +58,7 @@
       "native/ops/add.cuda.cu",
       "native/ops/attention.cuda.cu",
       "native/ops/attention_grad.cuda.cu",
+      "native/ops/binary.cuda.cu",
       "native/ops/ceiling.cuda.cu",
       "native/ops/combine_rows.cuda.cu",
       "native/ops/dora_compose.cuda.cu",
@@ -82,7 +85,8 @@
       "native/ops/sigmoid_gate.cuda.cu",
       "native/ops/sort_by_expert.cuda.cu",
       "native/ops/sum_squares.cuda.cu",
-      "native/ops/swiglu.cuda.cu"
+      "native/ops/swiglu.cuda.cu",
+      "native/ops/unary.cuda.cu"
     ]
   }
 }

@@ -1,6 +1,7 @@
 /** Every op, for compositions of your own under `valueAndGrad`: `import { ops } from "mixwright"`. */
 export { add, scale, weightedSum } from "./add.ts";
 export { attention } from "./attention.ts";
+export { maximum, minimum, multiply } from "./binary.ts";
 export { combineRows } from "./combine_rows.ts";
 export { doraCompose, doraNorm, rowSumSquares } from "./dora.ts";
 export { dropout } from "./dropout.ts";
@@ -14,7 +15,8 @@ export { rotary, rotaryTable } from "./rotary.ts";
 export { router } from "./router.ts";
 export { loadBalancingLoss, routerZLoss } from "./router_loss.ts";
 export { sample } from "./sample.ts";
-export { segmentSum, sum } from "./segment_sum.ts";
+export { segmentExpand, segmentSum, sum } from "./segment_sum.ts";
 export { sigmoidGate } from "./sigmoid_gate.ts";
 export { sortByExpert } from "./sort_by_expert.ts";
 export { swiglu } from "./swiglu.ts";
+export { clamp, exp, log, log1mExp, logSigmoid, reciprocal, sigmoid, sqrt, square } from "./unary.ts";

@@ -4,6 +4,7 @@
 #include "ops/add.h"
 #include "ops/attention.h"
 #include "ops/attention_grad.h"
+#include "ops/binary.h"
 #include "ops/ceiling.h"
 #include "ops/combine_rows.h"
 #include "ops/dora_compose.h"
@@ -31,12 +32,15 @@
 #include "ops/sort_by_expert.h"
 #include "ops/sum_squares.h"
 #include "ops/swiglu.h"
+#include "ops/unary.h"
 
 #define MIXWRIGHT_OPS(X) \
   X(adamw)                        \
   X(add)                          \
   X(attention)                    \
   X(attention_grad)               \
+  X(binary)                       \
+  X(binary_grad)                  \
   X(clip_scale)                   \
   X(column_sum)                   \
   X(combine_rows)                 \
@@ -89,4 +93,6 @@
   X(stream_triad)                 \
   X(sum_squares)                  \
   X(swiglu)                       \
-  X(swiglu_grad)
+  X(swiglu_grad)                  \
+  X(unary)                        \
+  X(unary_grad)
