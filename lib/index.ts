@@ -50,6 +50,32 @@ export { doraSections, type MagnitudeChange } from "./report/dora_report.ts";
 export { metricsSections } from "./report/metrics_report.ts";
 export { writeReport } from "./report/page.ts";
 export type { Report, Section } from "./report/sections.ts";
+export {
+  type AlignmentBatchOptions,
+  type LabelledBatch,
+  type LabelledBatchOptions,
+  labelledBatches,
+  type PairBatch,
+  type PromptBatch,
+  packPairs,
+  pairBatches,
+  promptBatches,
+} from "./text/alignment_batches.ts";
+export {
+  type AlignmentRow,
+  type AlignmentRowOptions,
+  type Labelled,
+  type LabelledRows,
+  type Pair,
+  type Pairs,
+  type Prompt,
+  type Prompts,
+  readLabelled,
+  readPairs,
+  readPrompts,
+} from "./text/alignment_rows.ts";
+export type { Dropped } from "./text/encode_rows.ts";
+export type { EpochOptions } from "./text/epochs.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
 export { type Examples, readExamples } from "./text/examples.ts";
 export type { Example, ExampleOptions, SftRow } from "./text/sft_row.ts";

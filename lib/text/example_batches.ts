@@ -1,5 +1,5 @@
 import { ConfigError } from "../core/errors.ts";
-import { permutation } from "../core/random.ts";
+import { epochBatches } from "./epochs.ts";
 import type { Example } from "./sft_row.ts";
 import { type BatchSource, packBatch, type TokenBatch } from "./token_batch.ts";
 
@@ -22,54 +22,34 @@ export function exampleBatches(
   if (examples.length === 0) {
     throw new ConfigError("exampleBatches: there is no example, at least one was needed", "examples");
   }
-  /** Batches before epoch e. */
-  const before = [0];
-  let latest = { epoch: -1, batches: [] as Example[][] };
-  const epochOf = (epoch: number): Example[][] => {
-    if (latest.epoch !== epoch) {
-      const order = permutation(examples.length, seed, epoch);
-      latest = {
-        epoch,
-        batches: fill(
-          Array.from(order, (i) => examples[i]!),
-          batchTokens,
-        ),
-      };
-    }
-    return latest.batches;
-  };
-  return {
-    batch(index) {
-      for (let e = before.length - 1; before[e]! <= index; e++)
-        before[e + 1] = before[e]! + epochOf(e).length;
-      const epoch = before.findLastIndex((first) => first <= index);
-      return pack(epochOf(epoch)[index - before[epoch]!]!);
-    },
-  };
+  const batch = epochBatches(examples.length, { seed }, (order) => fill(examples, order, batchTokens));
+  return { batch: (index) => pack(examples, batch(index)) };
 }
 
 /** The same in the order given, once: for validation. */
 export function packExamples(examples: readonly Example[], batchTokens: number): TokenBatch[] {
   checkSizes(examples, batchTokens);
-  return fill(examples, batchTokens).map(pack);
+  const order = examples.map((_, i) => i);
+  return fill(examples, order, batchTokens).map((batch) => pack(examples, batch));
 }
 
-const pack = (batch: readonly Example[]): TokenBatch =>
+const pack = (examples: readonly Example[], batch: readonly number[]): TokenBatch =>
   packBatch(
-    batch.map(({ ids }) => ids),
-    batch.map(({ learn }) => learn),
+    batch.map((i) => examples[i]!.ids),
+    batch.map((i) => examples[i]!.learn),
   );
 
-function fill(examples: readonly Example[], batchTokens: number): Example[][] {
-  const batches: Example[][] = [];
+/** Examples, in that order, in batches of up to batchTokens. */
+function fill(examples: readonly Example[], order: readonly number[], batchTokens: number): number[][] {
+  const batches: number[][] = [];
   let room = 0;
-  for (const example of examples) {
-    const { length } = example.ids;
+  for (const i of order) {
+    const { length } = examples[i]!.ids;
     if (batches.length === 0 || length > room) {
       batches.push([]);
       room = batchTokens;
     }
-    batches.at(-1)!.push(example);
+    batches.at(-1)!.push(i);
     room -= length;
   }
   return batches;

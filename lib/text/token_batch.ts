@@ -14,10 +14,10 @@ export interface TokenBatch {
  * Batches by number. `batch(i)` depends on `i` alone, so that a resumed run reads what the first one would have; numbers
  * run on for ever, a source starts over by itself.
  */
-export interface BatchSource<B extends TokenBatch = TokenBatch> {
+export interface BatchSource<Batch = TokenBatch> {
   /** What tells these batches from others: a run is resumed on the same ones only. */
   readonly fingerprint?: Readonly<Record<string, unknown>>;
-  batch(index: number): B | Promise<B>;
+  batch(index: number): Batch | Promise<Batch>;
 }
 
 /** The target that carries no loss. */
