@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { FormatError } from "../core/errors.ts";
 import { writeFileAtomically, writeFully } from "./atomic.ts";
@@ -9,6 +10,7 @@ import {
   type SafetensorsDType,
   type TensorEntry,
 } from "./safetensors_header.ts";
+import { withPath } from "./system_error.ts";
 
 export type { SafetensorsDType, TensorEntry };
 
@@ -88,6 +90,30 @@ export class SafetensorsFile {
  */
 export function openSafetensors(file: string): Promise<SafetensorsFile> {
   return SafetensorsFile.open(file);
+}
+
+/**
+ * A small .safetensors file, whole: its header, and the bytes behind it. Throws FormatError as `openSafetensors` does, and for a
+ * file that isn't there.
+ */
+export function readSafetensorsAtOnce(file: string): {
+  tensors: ReadonlyMap<string, TensorEntry>;
+  data: Uint8Array;
+} {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw withPath(error, file);
+  }
+  const headerBytes = bytes.length < 8 ? Number.POSITIVE_INFINITY : Number(bytes.readBigUInt64LE(0));
+  if (8 + headerBytes > bytes.length)
+    throw new FormatError(`${file}: ${bytes.length} bytes, which hold no safetensors header.`, file);
+  const data = bytes.subarray(8 + headerBytes);
+  const { tensors, end } = parseHeader(bytes.subarray(8, 8 + headerBytes), file);
+  if (end !== data.length)
+    throw new FormatError(`${file}: ${data.length} data bytes, the header asks for ${end}.`, file);
+  return { tensors, data };
 }
 
 /**

@@ -57,7 +57,9 @@ export interface ModelOrigin {
 export class Model {
   origin: ModelOrigin | undefined;
   /** The attached adapter, if any: one at a time. */
-  adapter: { readonly isMerged: boolean; dispose(): void } | undefined;
+  adapter:
+    | { readonly isMerged: boolean; readonly on: () => void; readonly off: () => void; dispose(): void }
+    | undefined;
   private disposed = false;
 
   /** @internal Use `loadModel` or `createModel`. */

@@ -82,3 +82,14 @@ export function positionsOf({ tokens, offsets }: TokenBatch): Int32Array {
   }
   return positions;
 }
+
+/** Documents `first` up to, not including, `end` of a batch, as a batch. */
+export function sliceDocuments(batch: TokenBatch, first: number, end: number): TokenBatch {
+  const from = batch.offsets[first]!;
+  const to = batch.offsets[end]!;
+  return {
+    tokens: batch.tokens.subarray(from, to),
+    targets: batch.targets.subarray(from, to),
+    offsets: batch.offsets.slice(first, end + 1).map((offset) => offset - from),
+  };
+}

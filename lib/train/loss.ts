@@ -5,23 +5,31 @@ import type { Tensor } from "../core/tensor.ts";
 import type { ForwardOptions, Model } from "../models/model.ts";
 import { weightedSum } from "../ops/add.ts";
 import { linearCrossEntropy, tokenLogProb } from "../ops/linear_cross_entropy.ts";
+import type { Routing } from "../ops/router.ts";
 import { type LoadBalancing, loadBalancingLoss, routerZLoss } from "../ops/router_loss.ts";
 import { segmentSum } from "../ops/segment_sum.ts";
 import { type TokenBatch, targetCount } from "../text/token_batch.ts";
 
-export interface LanguageModelLossOptions extends ForwardOptions {
+/** Losses on the routers of sparse layers. */
+export interface RouterLossOptions {
   /** Weight of the load-balancing loss. Default 0: not computed. */
   auxLossCoef?: number;
   /** Its convention. Default "hf". */
   auxLoss?: LoadBalancing;
   /** Weight of the router z-loss. Default 0. */
   zLossCoef?: number;
+}
+
+/** The keys of RouterLossOptions. */
+export const routerLossKeys = ["auxLossCoef", "auxLoss", "zLossCoef"] as const;
+
+export interface LanguageModelLossOptions extends ForwardOptions, RouterLossOptions {
   /** Targets to divide by, when the batch is one part of a larger one. Default: those of the batch. */
   targets?: number;
 }
 
 const forwardKeys = ["recompute"];
-const keys = [...forwardKeys, "auxLossCoef", "auxLoss", "zLossCoef", "targets"];
+const keys = [...forwardKeys, ...routerLossKeys, "targets"];
 
 /** The loss and its parts, each a scalar [1]. */
 export interface LossParts {
@@ -51,44 +59,69 @@ export function lossParts(
   options: LanguageModelLossOptions = {},
 ): LossParts {
   const own = targetCount(batch);
-  const { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0, targets = own, recompute = false } = options;
+  const { targets = own, recompute = false } = options;
   if (targets === 0)
     throw new ConfigError("languageModelLoss: the batch has no targets, at least one was needed", "batch");
-  if (auxLoss !== "hf" && auxLoss !== "switch") {
-    throw new ConfigError(
-      `languageModelLoss: auxLoss is "${auxLoss}", "hf" or "switch" was needed`,
-      "auxLoss",
-    );
-  }
+  checkRouterLoss("languageModelLoss", model, options);
   const input = model.upload(batch);
   const { hidden, routings } = model.forward(input, { recompute });
-  if ((auxLossCoef !== 0 || zLossCoef !== 0) && routings.length === 0) {
-    throw new ConfigError(
-      `languageModelLoss: a router loss on ${model.config.modelType}, which has no router`,
-      "auxLossCoef",
-    );
-  }
   const { head } = model.parts;
   const crossEntropy = model.device.at("lm_head", () =>
     linearCrossEntropy(hidden, head.weight, input.targets, { scale: 1 / targets }),
   );
-  const share = own / targets;
+  return { crossEntropy, ...withRouterLoss(crossEntropy, routings, options, own / targets) };
+}
+
+/** Throws ConfigError for a convention there isn't, and for a router loss on a dense model. */
+export function checkRouterLoss(where: string, model: Model, options: RouterLossOptions): void {
+  const { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0 } = options;
+  if (auxLoss !== "hf" && auxLoss !== "switch") {
+    throw new ConfigError(`${where}: auxLoss is "${auxLoss}", "hf" or "switch" was needed`, "auxLoss");
+  }
+  if ((auxLossCoef !== 0 || zLossCoef !== 0) && model.config.numExperts === 0) {
+    throw new ConfigError(
+      `${where}: a router loss on ${model.config.modelType}, which has no router`,
+      "auxLossCoef",
+    );
+  }
+}
+
+/** `loss` and `share` times the weighted router losses; and those themselves, unweighted. */
+export function withRouterLoss(
+  loss: Tensor,
+  routings: readonly Routing[],
+  { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0 }: RouterLossOptions,
+  share: number,
+): { loss: Tensor; auxLoss?: Tensor | undefined; zLoss?: Tensor | undefined } {
   const aux = auxLossCoef === 0 ? undefined : loadBalancingLoss(routings, auxLoss);
   const z = zLossCoef === 0 ? undefined : routerZLoss(routings);
-  const loss = weightedSum([
-    { value: crossEntropy, weight: 1 },
+  const total = weightedSum([
+    { value: loss, weight: 1 },
     ...(aux ? [{ value: aux, weight: auxLossCoef * share }] : []),
     ...(z ? [{ value: z, weight: zLossCoef * share }] : []),
   ]);
-  return { loss, crossEntropy, auxLoss: aux, zLoss: z };
+  return { loss: total, auxLoss: aux, zLoss: z };
 }
 
-/** Summed log-probability of each document's targets, [B] f32. */
+/** Log-probability of each token's target, [T] f32 (0 where there is none), and what else the pass gave. */
+export function targetLogProbs(
+  model: Model,
+  batch: TokenBatch,
+  options: ForwardOptions = {},
+): { logProbs: Tensor; offsets: Tensor; hidden: Tensor; routings: Routing[] } {
+  const input = model.upload(batch);
+  const { hidden, routings } = model.forward(input, options);
+  const logProbs = model.device.at("lm_head", () =>
+    tokenLogProb(hidden, model.parts.head.weight, input.targets),
+  );
+  return { logProbs, offsets: input.offsets, hidden, routings };
+}
+
+/** Summed log-probability of each document's targets, [D] f32. */
 export function logProbs(model: Model, batch: TokenBatch, options: ForwardOptions = {}): Tensor {
   refuseUnknown("logProbs", options, forwardKeys);
   return scope(() => {
-    const input = model.upload(batch);
-    const { hidden } = model.forward(input, options);
-    return segmentSum(tokenLogProb(hidden, model.parts.head.weight, input.targets), input.offsets);
+    const tokens = targetLogProbs(model, batch, options);
+    return segmentSum(tokens.logProbs, tokens.offsets);
   });
 }

@@ -1,0 +1,218 @@
+// P pairs, T tokens
+import { ConfigError } from "../core/errors.ts";
+import { refuseUnknown } from "../core/options.ts";
+import { withoutGrad } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Model } from "../models/model.ts";
+import { scale, weightedSum } from "../ops/add.ts";
+import { multiply } from "../ops/binary.ts";
+import { segmentSum, sum } from "../ops/segment_sum.ts";
+import { type PairBatch, pairBatches } from "../text/alignment_batches.ts";
+import { type Pairs, readPairs } from "../text/alignment_rows.ts";
+import type { TokenBatch } from "../text/token_batch.ts";
+import {
+  type AlignmentOptions,
+  alignmentKeys,
+  needRows,
+  readRows,
+  rowsSha256,
+  trainAlignment,
+} from "./alignment.ts";
+import { targetLogProbs, withRouterLoss } from "./loss.ts";
+import type { StepMetrics } from "./metrics.ts";
+import {
+  type PairLoss,
+  type PairLossFunction,
+  type PairLossName,
+  type PairLossSettings,
+  type PairMeasures,
+  pairLossNamed,
+} from "./pair_losses.ts";
+import { completionWeights, targetCounts, withPromptTargets } from "./pair_tokens.ts";
+import { listOf, logRatios, perToken } from "./preference/pair.ts";
+import {
+  defaultReference,
+  initialReference,
+  type Reference,
+  referenceOf,
+  referencePass,
+} from "./reference.ts";
+import { rewardMetrics } from "./reward_metrics.ts";
+import type { MeasuredLoss } from "./step.ts";
+
+/** One of the losses by name, one of your own, or several, weighted and added (Wang et al. 2024, MPO). */
+export type PairLossChoice =
+  | PairLossName
+  | (string & {})
+  | PairLossFunction
+  | readonly { loss: PairLossName | (string & {}); weight: number }[];
+
+export interface DpoOptions extends AlignmentOptions<PairBatch, Pairs>, PairLossSettings {
+  /** Default "dpo". */
+  loss?: PairLossChoice;
+  /** Default: the model without its adapter, if it has one, or else "initial". Losses without a reference refuse one. */
+  reference?: Reference;
+  /** Weight of the tokens beyond the length that chosen and rejected share (LD-DPO). Default 1. */
+  ldAlpha?: number;
+}
+
+const settingKeys = [
+  "beta",
+  "labelSmoothing",
+  "divergence",
+  "tau",
+  "gamma",
+  "gammaBetaRatio",
+  "alpha",
+] as const;
+const keys = [...alignmentKeys, ...settingKeys, "loss", "reference", "ldAlpha"];
+
+/**
+ * Trains on preferences without a reward model: DPO (Rafailov et al. 2023) and its family, on pairs of completions. Chosen and
+ * rejected go through the model in one packed pass. Metrics: rewards/{chosen, rejected, margins, accuracies} (rewards are
+ * β times the log-ratios), logps/{chosen, rejected}.
+ * @throws FormatError, with its line, for a row of another kind; ConfigError for a setting that the loss doesn't take, for an
+ * unknown loss, and if no row is left.
+ */
+export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics, void, void> {
+  const name = "trainDpo";
+  refuseUnknown(name, options, keys);
+  const { model, batchSize = 8, shuffle = true, seed = 0, ldAlpha = 1, checkpoint } = options;
+  const terms = termsOf(options);
+  const referenced = terms.some(({ loss }) => loss.referenced);
+  if (!referenced && options.reference !== undefined) {
+    throw new ConfigError(`${name}: ${terms[0]!.name} reads no reference, and one was given`, "reference");
+  }
+  const read = await readRows(name, options, readPairs);
+  const { pairs } = read;
+  needRows(name, pairs, read.dropped);
+  const policy = new Policy(options, terms);
+  const reference = referenced ? (options.reference ?? defaultReference(model)) : undefined;
+  const data = rowsSha256(pairs);
+  let referenceLogProbs: ((batch: PairBatch) => Tensor) | undefined;
+  if (reference === "initial") {
+    const known = await initialReference(model, pairs, {
+      batchSize,
+      pass: policy.logProbs,
+      dir: checkpoint?.dir,
+      key: JSON.stringify({ data, ldAlpha }),
+    });
+    referenceLogProbs = (batch) => {
+      const values = referenceOf(batch, known);
+      return model.device.tensor(values, [values.length]);
+    };
+  } else if (reference !== undefined) {
+    referenceLogProbs = referencePass(name, model, reference, policy.logProbs);
+  }
+  yield* trainAlignment(name, options, {
+    source: pairBatches(pairs, { batchSize, seed, shuffle }),
+    objective: {
+      count: (batch) => batch.pairs.length,
+      loss: (batch, whole) => policy.loss(batch, referenceLogProbs?.(batch), batch.pairs.length / whole),
+    },
+    fingerprint: { batchSize, data, ldAlpha, loss: lossFingerprint(options), ...settingsOf(options) },
+  });
+}
+
+interface Term {
+  name: string;
+  loss: PairLoss;
+  weight: number;
+}
+
+/** The losses asked for. Throws ConfigError for unknown ones, and for settings that none of them takes. */
+function termsOf(options: DpoOptions): Term[] {
+  const { loss: choice = "dpo" } = options;
+  if (typeof choice === "function") {
+    const own = { compute: choice, takes: settingKeys, beta: 0.1, referenced: true };
+    return [{ name: "a loss of your own", loss: own, weight: 1 }];
+  }
+  const asked = typeof choice === "string" ? [{ loss: choice, weight: 1 }] : choice;
+  if (asked.length === 0) throw new ConfigError("trainDpo: loss is an empty list, one was needed", "loss");
+  const terms = asked.map(({ loss, weight }) => ({ ...pairLossNamed(loss), weight }));
+  const names = terms.map(({ name }) => name).join(", ");
+  for (const key of Object.keys(settingsOf(options)) as (keyof PairLossSettings)[]) {
+    if (terms.some(({ loss }) => loss.takes.includes(key))) continue;
+    const taken = [...new Set(terms.flatMap(({ loss }) => loss.takes))].join(", ") || "no setting";
+    throw new ConfigError(`trainDpo: ${key} is no setting of ${names}, which takes ${taken}`, key);
+  }
+  if (new Set(terms.map(({ loss }) => loss.nll).filter(Boolean)).size > 1)
+    throw new ConfigError(`trainDpo: ${names} take the likelihood over different tokens`, "loss");
+  return terms;
+}
+
+const settingsOf = (options: DpoOptions): PairLossSettings =>
+  Object.fromEntries(
+    settingKeys.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]),
+  );
+
+const lossFingerprint = ({ loss = "dpo" }: DpoOptions): unknown =>
+  typeof loss === "function" ? `function ${loss.name}` : loss;
+
+/** What the model says of pairs, and the loss of that. */
+class Policy {
+  private readonly model: Model;
+  private readonly wholeChosen: boolean;
+
+  constructor(
+    private readonly options: DpoOptions,
+    private readonly terms: readonly Term[],
+  ) {
+    this.model = options.model;
+    this.wholeChosen = terms.some(({ loss }) => loss.nll === "sequence");
+  }
+
+  /** Summed log-probabilities of all completions, [2P]: the chosen ones, then the rejected ones. */
+  readonly logProbs = (model: Model, batch: TokenBatch): Tensor => {
+    const { logProbs, offsets } = targetLogProbs(model, batch);
+    return segmentSum(this.weighted(logProbs, batch as PairBatch), offsets);
+  };
+
+  private weighted(logProbs: Tensor, batch: PairBatch): Tensor {
+    const { ldAlpha = 1 } = this.options;
+    if (ldAlpha === 1 && !this.wholeChosen) return logProbs;
+    return multiply(logProbs, listOf(logProbs, completionWeights(batch, ldAlpha)));
+  }
+
+  /** `share`: of the pairs of the whole step. */
+  loss(batch: PairBatch, reference: Tensor | undefined, share: number): MeasuredLoss {
+    const { model, options, terms } = this;
+    const P = batch.pairs.length;
+    const input = this.wholeChosen ? withPromptTargets(batch) : batch;
+    const { recompute = false } = options;
+    const { logProbs, offsets, routings } = targetLogProbs(model, input, { recompute });
+    const sums = segmentSum(this.weighted(logProbs, batch), offsets);
+    const counts = model.device.tensor(targetCounts(batch), [2 * P]);
+    const halves = (x: Tensor): [Tensor, Tensor] => [x.view([P], 0), x.view([P], P)];
+    const [chosen, rejected] = halves(sums);
+    const [refChosen, refRejected] = halves(reference ?? model.device.full([2 * P], 0));
+    const [chosenTokens, rejectedTokens] = halves(counts);
+    const measures: PairMeasures = { chosen, rejected, refChosen, refRejected, chosenTokens, rejectedTokens };
+    if (terms.some(({ loss }) => loss.nll)) {
+      const tokens = input.targets.subarray(0, input.offsets[P]).reduce((n, id) => n + (id < 0 ? 0 : 1), 0);
+      measures.nll = scale(sum(logProbs.view([input.offsets[P]!])), -1 / tokens);
+    }
+    const settings = settingsOf(options);
+    const total = weightedSum(
+      terms.map(({ loss, weight }) => ({
+        value: loss.compute({ ...measures, ...settings }),
+        weight: weight * share,
+      })),
+    );
+    const { loss, auxLoss, zLoss } = withRouterLoss(total, routings, options, share);
+    return { loss, metrics: { auxLoss, zLoss, ...this.metrics(measures) } };
+  }
+
+  private metrics(measures: PairMeasures): Record<string, Tensor> {
+    const { loss } = this.terms[0]!;
+    const { beta = loss.beta } = this.options;
+    return withoutGrad(() => {
+      const { chosen, rejected } = loss.referenced ? logRatios(measures) : measures;
+      const of = (x: Tensor, tokens: Tensor): Tensor => scale(loss.averages ? perToken(x, tokens) : x, beta);
+      return rewardMetrics(
+        { chosen: of(chosen, measures.chosenTokens), rejected: of(rejected, measures.rejectedTokens) },
+        measures,
+      );
+    });
+  }
+}

@@ -1,0 +1,127 @@
+import { ConfigError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
+import type { Tensor } from "../core/tensor.ts";
+import * as losses from "./preference/index.ts";
+import type { Divergence, PairLogProbs } from "./preference/pair.ts";
+
+/** Settings of single losses; one that a loss doesn't take is refused. */
+export interface PairLossSettings {
+  /** Default: 0.1, SimPO 2. */
+  beta?: number;
+  /** Share of labels that may be wrong. Default 0, exoPair 0.001. */
+  labelSmoothing?: number;
+  /** Default "reverseKl". */
+  divergence?: Divergence;
+  /** discopop's temperature. Default 0.05. */
+  tau?: number;
+  /** SimPO's margin: gamma (default 0.5), or gammaBetaRatio = gamma / beta. */
+  gamma?: number;
+  gammaBetaRatio?: number;
+  /** CPO's weight of the likelihood of what was chosen. Default 1. */
+  alpha?: number;
+}
+
+/** All that a loss on pairs may read: of P pairs, [P] f32 each. */
+export interface PairMeasures extends PairLogProbs {
+  /** Tokens of the completions. */
+  chosenTokens: Tensor;
+  rejectedTokens: Tensor;
+  /** Mean negative log-likelihood of what was chosen, [1], for losses that ask for it. */
+  nll?: Tensor;
+}
+
+/** A loss of your own on pairs: a scalar [1] of log-probabilities. */
+export type PairLossFunction = (measures: PairMeasures) => Tensor;
+
+export interface PairLoss {
+  compute(measures: PairMeasures & PairLossSettings): Tensor;
+  /** Settings it takes. */
+  takes: readonly (keyof PairLossSettings)[];
+  beta: number;
+  /** Does it read a reference? */
+  referenced: boolean;
+  /** Over which tokens of what was chosen it takes the likelihood: of the completion, or of prompt and completion. */
+  nll?: "completion" | "sequence";
+  /** Are rewards averages over tokens? */
+  averages?: boolean;
+}
+
+type Compute = PairLoss["compute"];
+const usual = (compute: Compute, ...more: (keyof PairLossSettings)[]): PairLoss => ({
+  compute,
+  takes: ["beta", ...more],
+  beta: 0.1,
+  referenced: true,
+});
+const needNll = (name: string, { nll }: PairMeasures): Tensor => {
+  if (nll) return nll;
+  throw new ConfigError(`${name}: the likelihood of what was chosen is not among the measures`, "nll");
+};
+
+/** The losses that `trainDpo` knows by name. */
+export const pairLosses = {
+  dpo: usual(losses.dpo, "labelSmoothing", "divergence"),
+  hinge: usual(losses.hinge, "divergence"),
+  ipo: usual(losses.ipo, "divergence"),
+  robust: usual(losses.robust, "labelSmoothing", "divergence"),
+  exoPair: usual(losses.exoPair, "labelSmoothing", "divergence"),
+  ncaPair: usual(losses.ncaPair),
+  bcoPair: usual(losses.bcoPair),
+  sppoHard: usual(losses.sppoHard),
+  aot: usual(losses.aot, "labelSmoothing"),
+  aotUnpaired: usual(losses.aotUnpaired, "labelSmoothing"),
+  apoZero: usual(losses.apoZero),
+  apoDown: usual(losses.apoDown),
+  discopop: usual(losses.discopop, "tau", "divergence"),
+  sigmoidNorm: usual(losses.sigmoidNorm, "divergence"),
+  simpo: {
+    compute: losses.simpo,
+    takes: ["beta", "gamma", "gammaBetaRatio"],
+    beta: 2,
+    referenced: false,
+    averages: true,
+  },
+  orpo: {
+    compute: (measures) => losses.orpo({ ...measures, nll: needNll("orpo", measures) }),
+    takes: ["beta"],
+    beta: 0.1,
+    referenced: false,
+    nll: "sequence",
+    averages: true,
+  },
+  cpo: {
+    compute: losses.cpo,
+    takes: ["beta", "alpha", "labelSmoothing"],
+    beta: 0.1,
+    referenced: false,
+    nll: "completion",
+  },
+  sft: {
+    compute: (measures) => needNll("sft", measures),
+    takes: [],
+    beta: 0.1,
+    referenced: false,
+    nll: "completion",
+  },
+} satisfies Record<string, PairLoss>;
+
+export type PairLossName = keyof typeof pairLosses;
+
+/** What others call them. */
+const kOtherNames: Readonly<Record<string, PairLossName>> = { sigmoid: "dpo", cdpo: "dpo" };
+
+const camel = (name: string): string =>
+  name.replace(/[_-]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** A loss by its name, snake_case ones too. Throws ConfigError, with the nearest, for one there isn't. */
+export function pairLossNamed(name: string): { name: PairLossName; loss: PairLoss } {
+  const wanted = camel(name);
+  const known = wanted in pairLosses ? (wanted as PairLossName) : kOtherNames[wanted];
+  if (known) return { name: known, loss: pairLosses[known] };
+  const names = Object.keys(pairLosses);
+  const meant = nearest(wanted, names);
+  throw new ConfigError(
+    `trainDpo: unknown loss "${name}"${meant ? `, is it ${meant}?` : "."} Known are ${names.join(", ")}`,
+    "loss",
+  );
+}

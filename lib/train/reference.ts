@@ -1,0 +1,140 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { ConfigError, FormatError } from "../core/errors.ts";
+import { scope } from "../core/scope.ts";
+import { withoutGrad } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { openSafetensors, writeSafetensors } from "../io/safetensors.ts";
+import type { Model } from "../models/model.ts";
+import { type PairBatch, packPairs } from "../text/alignment_batches.ts";
+import type { Pair } from "../text/alignment_rows.ts";
+import type { TokenBatch } from "../text/token_batch.ts";
+
+/**
+ * What the policy is held near to: a second model; the model without its adapter (`adapter.off`); or "initial", the model
+ * as it is when training starts.
+ */
+export type Reference = Model | (() => void) | "initial";
+
+/** What a pass over a batch measures without a gradient: summed log-probabilities of documents, [D] or more. */
+type Pass = (model: Model, batch: TokenBatch) => Tensor;
+
+/**
+ * How the reference's numbers for a batch are had, as part of a step. Throws ConfigError for "initial", which needs to be
+ * computed beforehand, for a model on another device, and for `adapter.off` without an adapter.
+ */
+export function referencePass(
+  name: string,
+  model: Model,
+  reference: Exclude<Reference, "initial">,
+  pass: Pass,
+): (batch: TokenBatch) => Tensor {
+  if (typeof reference === "function") {
+    const { adapter } = model;
+    if (!adapter) {
+      throw new ConfigError(
+        `${name}: reference is a function and the model has no adapter; adapter.off of the attached one was needed`,
+        "reference",
+      );
+    }
+    return (batch) => {
+      reference();
+      try {
+        return withoutGrad(() => scope(() => pass(model, batch)));
+      } finally {
+        adapter.on();
+      }
+    };
+  }
+  if (reference.device !== model.device) {
+    throw new ConfigError(
+      `${name}: the reference lives on another device than the model, one was needed`,
+      "reference",
+    );
+  }
+  if (reference === model) {
+    throw new ConfigError(
+      `${name}: reference is the model that is trained; adapter.off, a second model or "initial" was needed`,
+      "reference",
+    );
+  }
+  return (batch) => withoutGrad(() => scope(() => pass(reference, batch)));
+}
+
+/** Without a reference given: the model without its adapter, or as it is at the start. */
+export const defaultReference = (model: Model): Reference => model.adapter?.off ?? "initial";
+
+/** Log-probabilities of all pairs, computed once: [N] each. */
+export interface PairReference {
+  chosen: Float32Array;
+  rejected: Float32Array;
+}
+
+interface InitialOptions {
+  batchSize: number;
+  pass: Pass;
+  dir: string | undefined;
+  /** What the numbers depend on: pairs and settings. */
+  key: string;
+}
+
+/**
+ * The model's summed log-probabilities of all pairs. With `dir`, they are kept there, and read from there when a run is
+ * resumed: by then the model has changed. Throws FormatError for a file of other pairs.
+ */
+export async function initialReference(
+  model: Model,
+  pairs: readonly Pair[],
+  { batchSize, pass, dir, key }: InitialOptions,
+): Promise<PairReference> {
+  const file = dir === undefined ? undefined : path.join(dir, "reference.safetensors");
+  if (file !== undefined && existsSync(file)) return readReference(file, key);
+  const reference = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
+  for (const batch of packPairs(pairs, batchSize)) {
+    const sums = withoutGrad(() => scope(() => pass(model, batch)));
+    try {
+      const values = await sums.data();
+      batch.pairs.forEach((pair, i) => {
+        reference.chosen[pair] = values[i]!;
+        reference.rejected[pair] = values[batch.pairs.length + i]!;
+      });
+    } finally {
+      sums.dispose();
+    }
+  }
+  if (file !== undefined) await writeReference(file, key, reference);
+  return reference;
+}
+
+/** The reference of a batch's documents, [2P]: those of the chosen, then those of the rejected. */
+export function referenceOf(batch: PairBatch, { chosen, rejected }: PairReference): Float32Array {
+  return Float32Array.from([...batch.pairs.map((p) => chosen[p]!), ...batch.pairs.map((p) => rejected[p]!)]);
+}
+
+async function writeReference(file: string, key: string, reference: PairReference): Promise<void> {
+  await mkdir(path.dirname(file), { recursive: true });
+  const entries = (["chosen", "rejected"] as const).map((name) => ({
+    name,
+    dtype: "F32" as const,
+    shape: [reference[name].length],
+    bytes: async () => new Uint8Array(reference[name].buffer),
+  }));
+  await writeSafetensors(file, entries, { key });
+}
+
+async function readReference(file: string, key: string): Promise<PairReference> {
+  const open = await openSafetensors(file);
+  try {
+    if (open.metadata.key !== key) {
+      throw new FormatError(
+        `${file}: it belongs to a run with other pairs or settings. Start in another folder`,
+        file,
+      );
+    }
+    const read = async (name: string) => new Float32Array((await open.read(name)).buffer);
+    return { chosen: await read("chosen"), rejected: await read("rejected") };
+  } finally {
+    await open.close();
+  }
+}
