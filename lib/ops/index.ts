@@ -1,10 +1,12 @@
 /** Every op, for compositions of your own under `valueAndGrad`: `import { ops } from "mixwright"`. */
 export { add, scale, weightedSum } from "./add.ts";
+export { argsort, sort } from "./argsort.ts";
 export { attention } from "./attention.ts";
 export { maximum, minimum, multiply } from "./binary.ts";
 export { combineRows } from "./combine_rows.ts";
 export { doraCompose, doraNorm, rowSumSquares } from "./dora.ts";
 export { dropout } from "./dropout.ts";
+export { gae } from "./gae.ts";
 export { gatherRows, scatterRows } from "./gather_rows.ts";
 export { groupedMatmul } from "./grouped_matmul.ts";
 export { linear } from "./linear.ts";

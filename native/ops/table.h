@@ -2,6 +2,7 @@
 #pragma once
 #include "ops/adamw.h"
 #include "ops/add.h"
+#include "ops/argsort.h"
 #include "ops/attention.h"
 #include "ops/attention_grad.h"
 #include "ops/binary.h"
@@ -10,6 +11,7 @@
 #include "ops/dora_compose.h"
 #include "ops/dora_norm.h"
 #include "ops/dropout.h"
+#include "ops/gae.h"
 #include "ops/gather_rows.h"
 #include "ops/grouped_matmul.h"
 #include "ops/linear_cross_entropy.h"
@@ -37,6 +39,7 @@
 #define MIXWRIGHT_OPS(X) \
   X(adamw)                        \
   X(add)                          \
+  X(argsort)                      \
   X(attention)                    \
   X(attention_grad)               \
   X(binary)                       \
@@ -51,6 +54,7 @@
   X(dropout)                      \
   X(fill)                         \
   X(fma_peak)                     \
+  X(gae)                          \
   X(gather_rows)                  \
   X(grouped_matmul)               \
   X(grouped_matmul_weight_grad)   \

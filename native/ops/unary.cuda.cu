@@ -19,8 +19,8 @@ __global__ void backward(const float* dy, const float* x, float* dx, int64_t cou
 
 void unary(Exec& exec, In x, Out y, int64_t kind, float lo, float hi) {
   const int64_t count = y.size();
-  launch(exec, forward, blocks_for(exec, count, kThreads), kThreads, 0, x.data<float>(), y.data<float>(), count, Unary(kind), lo,
-         hi);
+  launch(exec, forward, blocks_for(exec, count, kThreads), kThreads, 0, x.data<float>(), y.data<float>(), count, Unary(kind),
+         lo, hi);
 }
 
 void unary_grad(Exec& exec, In dy, In x, Out dx, int64_t kind, float lo, float hi) {
