@@ -28,6 +28,7 @@ export { openTokenFile, type TokenFile, type TokenFileInfo } from "./data/token_
 export { writeTokenFile } from "./data/write_token_file.ts";
 export { type GenerateBatchOptions, type GeneratedBatch, generateBatch } from "./generate/batch.ts";
 export { type FinishReason, type Generated, type GenerateOptions, generate } from "./generate/generate.ts";
+export { type Row, readRows } from "./io/rows.ts";
 export type { ModelConfig } from "./models/config.ts";
 export { createModel } from "./models/create.ts";
 export { describeModel, type ModelDescription } from "./models/describe.ts";

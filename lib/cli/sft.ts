@@ -34,7 +34,7 @@ const adapterOptions = {
 
 const options = z.strictObject({
   model: filePath().describe("model folder"),
-  data: filePath().describe("examples, .jsonl: text, or messages, or prompt and completion"),
+  data: filePath().describe("examples, .jsonl or .parquet: text, or messages, or prompt and completion"),
   adapter: z
     .enum(["none", "lora", "dora"])
     .default("none")

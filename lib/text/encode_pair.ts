@@ -1,3 +1,4 @@
+import type { ChatMessage } from "./chat_template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A prompt and its completion as ids; the model sees them end to end. */
@@ -35,10 +36,45 @@ export async function encodePair(
     number[],
     number[],
   ];
-  const after = before.every((id, i) => whole[i] === id)
-    ? whole.slice(before.length)
-    : await encodeBehind(tokenizer, before, whole, completion);
+  const after = await behind(tokenizer, before, whole, completion);
   return after && { prompt: before, completion: withEos(tokenizer, after) };
+}
+
+/**
+ * The same of messages: the prompt with what opens the model's own turn, and what the chat template writes from there on,
+ * which has its own end of a turn. Undefined also if the template writes the prompt otherwise before a completion.
+ */
+export async function encodeChatPair(
+  tokenizer: Tokenizer,
+  prompt: readonly ChatMessage[],
+  completion: readonly ChatMessage[],
+  options: { readonly tools?: readonly unknown[] } = {},
+): Promise<EncodedPair | undefined> {
+  const render = (messages: readonly ChatMessage[], addGenerationPrompt: boolean) =>
+    tokenizer.applyChatTemplate(messages, { ...options, addGenerationPrompt, tokenize: false });
+  const texts = [render(prompt, true), render([...prompt, ...completion], false)] as const;
+  if (!texts[1].startsWith(texts[0])) return undefined;
+  const [before, whole] = (await tokenizer.encodeBatch(texts, { addSpecialTokens: false })) as [
+    number[],
+    number[],
+  ];
+  const after = await behind(tokenizer, before, whole, texts[1].slice(texts[0].length));
+  return after && { prompt: before, completion: after };
+}
+
+/** Ids of a prompt as both of these make them, text or messages. */
+export async function encodePrompt(
+  tokenizer: Tokenizer,
+  prompt: string | readonly ChatMessage[],
+  options: { readonly tools?: readonly unknown[] } = {},
+): Promise<number[]> {
+  if (typeof prompt === "string") return (await encodeTexts(tokenizer, [prompt]))[0]!;
+  const text = tokenizer.applyChatTemplate(prompt, {
+    ...options,
+    addGenerationPrompt: true,
+    tokenize: false,
+  });
+  return (await tokenizer.encodeBatch([text], { addSpecialTokens: false }))[0]!;
 }
 
 /** The same ids, with eos at the end where the tokenizer has one. */
@@ -47,6 +83,12 @@ export const withEos = ({ eosTokenId: eos }: Tokenizer, ids: number[]): number[]
 
 /** Characters that rarely join what follows: one of them will do, whatever the completion begins with. */
 const kAnchors = ["\n", "a", "1"];
+
+/** The completion's ids as they go on from the prompt's. */
+const behind = async (tokenizer: Tokenizer, before: number[], whole: number[], completion: string) =>
+  before.every((id, i) => whole[i] === id)
+    ? whole.slice(before.length)
+    : encodeBehind(tokenizer, before, whole, completion);
 
 /** Where the prompt's last token would merge with the completion: the completion's ids as they are behind another character. */
 async function encodeBehind(

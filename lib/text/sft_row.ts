@@ -2,6 +2,8 @@ import { isObject } from "../io/json.ts";
 import { renderChat } from "./chat.ts";
 import type { ChatMessage } from "./chat_template.ts";
 import { encodePair, encodeTexts, withEos } from "./encode_pair.ts";
+import type { Refuse } from "./encode_rows.ts";
+import { messagesOf, namesOf, stringOf, toolsOf } from "./row_fields.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /**
@@ -27,7 +29,6 @@ export interface Example {
 }
 
 const kinds = ["text", "messages", "completion"];
-const roles = ["system", "user", "assistant", "tool"];
 
 /**
  * The example that a row makes; undefined if its completion can't be told from its prompt. `refuse` throws for what is no row.
@@ -35,14 +36,13 @@ const roles = ["system", "user", "assistant", "tool"];
 export async function encodeRow(
   row: unknown,
   options: ExampleOptions,
-  refuse: (what: string) => never,
+  refuse: Refuse,
 ): Promise<Example | undefined> {
   const { tokenizer, completionOnly = true, assistantOnly = false } = options;
   if (!isObject(row)) return refuse("no JSON object");
   const found = kinds.filter((key) => key in row);
   if (found.length !== 1 || (found[0] === "completion") !== "prompt" in row) {
-    const names = Object.keys(row).join(", ") || "nothing";
-    return refuse(`has ${names}; text, or messages, or prompt and completion were needed`);
+    return refuse(`has ${namesOf(row)}; text, or messages, or prompt and completion were needed`);
   }
   const { text, prompt, completion } = row;
   if (found[0] === "messages" || Array.isArray(prompt)) {
@@ -88,31 +88,3 @@ async function conversation(
   if (!prompt.every((id, i) => ids[i] === id)) return undefined;
   return { ids, learn: ids.map((_, i) => i >= prompt.length && (assistant?.[i] ?? true)) };
 }
-
-function stringOf(value: unknown, key: string, refuse: (what: string) => never): string {
-  return typeof value === "string" ? value : refuse(`${key} is ${shown(value)}, a string was needed`);
-}
-
-function messagesOf(value: unknown, key: string, refuse: (what: string) => never): ChatMessage[] {
-  if (!Array.isArray(value) || value.length === 0)
-    return refuse(`${key} is ${shown(value)}, a list of messages was needed`);
-  for (const [i, message] of value.entries()) {
-    const where = `${key}[${i}]`;
-    if (!isObject(message) || typeof message.role !== "string")
-      return refuse(`${where} is ${shown(message)}, a message with a role was needed`);
-    const { role, content } = message;
-    if (!roles.includes(role))
-      return refuse(`${where}.role is ${shown(role)}, one of ${roles.join(", ")} was needed`);
-    const calls = role === "assistant" && Array.isArray(message.tool_calls) && message.tool_calls.length > 0;
-    if (typeof content === "string" || (calls && (content ?? null) === null)) continue;
-    return refuse(`${where}.content is ${shown(content)}, a string was needed`);
-  }
-  return value as ChatMessage[];
-}
-
-function toolsOf({ tools }: SftRow, refuse: (what: string) => never): { tools?: readonly unknown[] } {
-  if (tools === undefined || tools === null) return {};
-  return Array.isArray(tools) ? { tools } : refuse(`tools is ${shown(tools)}, a list was needed`);
-}
-
-const shown = (value: unknown): string => JSON.stringify(value)?.slice(0, 60) ?? "undefined";

@@ -16,7 +16,7 @@ import type { StepMetrics } from "./metrics.ts";
 export interface SftOptions
   extends LanguageModelTrainOptions,
     Pick<ExampleOptions, "completionOnly" | "assistantOnly"> {
-  /** Rows, the path of a `.jsonl` file of rows, what readExamples made of them, or batches as they are. */
+  /** Rows, the path of a `.jsonl` or `.parquet` file of rows, what readExamples made of them, or batches as they are. */
   data: readonly SftRow[] | string | Examples | readonly TokenBatch[];
   /** Needed for rows. */
   tokenizer?: Tokenizer;
