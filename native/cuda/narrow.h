@@ -202,15 +202,14 @@ __global__ void __launch_bounds__(kNarrowThreads, std::min(Visit::kBlocks, Narro
   decltype(fetch_four(x, 0, true)) ahead[4];
   RightPieces<kGroups, false> right;
   const auto fetch = [&](int64_t t) {
+    const int depth = int(at_most(kNarrowTile, end - t));
+    if (of.out) right.fetch(AnyFloats(of.narrow), t * of.r + first, of.r, depth, columns, of.narrow_aligned);
 #pragma unroll
     for (int p = 0; p < 4; p++) {
       const bool inside = t + own_row + 16 * p < end;
       ahead[p] = fetch_four(x + (t + 16 * p) * of.cols, inside ? count : 0, of.aligned);
       visit.ahead(p, t + own_row + 16 * p, inside);
     }
-    if (!of.out) return;
-    const int depth = int(at_most(kNarrowTile, end - t));
-    right.fetch(AnyFloats(of.narrow), t * of.r + first, of.r, depth, columns, of.narrow_aligned);
   };
   visit.begin(col + own_col, count);
   if (begin < end) fetch(begin);

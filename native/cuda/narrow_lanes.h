@@ -56,7 +56,7 @@ struct NarrowLanes {
     } else {
       const float* const own_left = memory + d_first * kStride + lane / 4 * 4;
       const float* const own_right = right() + d_first * kRightStride + column + lane % 4 * 4;
-#pragma unroll 2
+#pragma unroll(kGroups == 4 ? 1 : 2)  // more takes more registers than there are
       for (int d = 0; d < kSlice; d++) {
         const float4 b = *reinterpret_cast<const float4*>(own_right + d * kRightStride);
 #pragma unroll
