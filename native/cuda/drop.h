@@ -22,6 +22,13 @@ struct Drop {
 
   // x[i] is element `first` + i.
   __device__ void apply(int64_t first, float (&x)[4]) const {
+    keep(first, x);
+#pragma unroll
+    for (int i = 0; i < 4; i++) x[i] *= scale;
+  }
+
+  // Without the scale: elements become 0 or stay as they are.
+  __device__ void keep(int64_t first, float (&x)[4]) const {
     const int ahead = int(first & 3);
     uint32_t words[8] = {};
     const PhiloxBlock block = philox(seed, stream, uint64_t(first) / 4);
@@ -35,7 +42,7 @@ struct Drop {
 #pragma unroll
     for (int i = 0; i < 4; i++) {  // no index that isn't known when compiled: words stay in registers
       const uint32_t word = ahead < 2 ? (ahead == 0 ? words[i] : words[i + 1]) : (ahead == 2 ? words[i + 2] : words[i + 3]);
-      x[i] = int32_t(word >> 8) >= limit ? x[i] * scale : 0.0f;
+      x[i] = int32_t(word >> 8) >= limit ? x[i] : 0.0f;
     }
   }
 };

@@ -9,7 +9,7 @@ struct AnyFloats {
   const void* memory;
   bool half;
   AnyFloats(const View& of) : memory(of.memory), half(of.dtype == DType::bf16) {}
-  explicit AnyFloats(const float* p) : memory(p), half(false) {}
+  MW_ANYWHERE explicit AnyFloats(const float* p) : memory(p), half(false) {}
   __device__ float at(int64_t i) const {
     return half ? load_float(static_cast<const bf16*>(memory) + i) : load_float(static_cast<const float*>(memory) + i);
   }
@@ -58,6 +58,14 @@ template <class E>
 __device__ inline void widen_four(const Four<E>& from, float (&to)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; i++) to[i] = load_float(from.v + i);
+}
+
+__device__ inline void load_four(const AnyFloats& from, int64_t at, int64_t count, bool aligned, float (&to)[4]) {
+  if (from.half) {
+    widen_four(load_four(static_cast<const bf16*>(from.memory) + at, count, aligned), to);
+  } else {
+    widen_four(load_four(static_cast<const float*>(from.memory) + at, count, aligned), to);
+  }
 }
 
 }  // namespace mixwright::cuda

@@ -8,13 +8,14 @@ namespace mixwright::cuda {
 
 namespace {
 struct Dropped {
+  static constexpr int kBlocks = 3;
   Drop drop;
   int64_t cols, column;
 
   __device__ void begin(int64_t from, int) { column = from; }
   __device__ void ahead(int, int64_t, bool) {}
   __device__ void see(int, int64_t row, bool, float (&v)[4]) const {
-    if (drop.limit > 0) drop.apply(row * cols + column, v);
+    if (drop.limit > 0) drop.keep(row * cols + column, v);
   }
   __device__ void end(int64_t, float*) {}
 };
@@ -39,7 +40,7 @@ void low_rank_down_grad(Exec& exec, In x, In dlow, Out da, bool accumulate, floa
   const Dropped visit{Drop(p, seed, stream), K, 0};
   with_float_type(x.dtype, [&](auto type) {
     using X = decltype(type);
-    narrow_across(exec, Across<X>{x.data<X>(), dlow.data<float>(), sums, T, K, r, 1, K, 0, false}, visit);
+    narrow_across(exec, Across<X>{x.data<X>(), dlow.data<float>(), sums, T, K, r, 1, K, visit.drop.scale}, visit);
   });
   add_parts(exec, sums, parts, r * K, da.data<float>(), accumulate);
 }

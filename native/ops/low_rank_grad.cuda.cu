@@ -36,6 +36,7 @@ __global__ void prepare_kernel(AnyFloats magnitude, const float* norm, AnyFloats
 // Writes dv, and adds up dy ⊙ (kept − shift) into `magnitudes`, [parts][cols].
 template <class E, class Kept>
 struct Look {
+  static constexpr int kBlocks = 2;
   E* dv;
   const Kept* kept;
   const float *factor, *shift;
@@ -45,7 +46,7 @@ struct Look {
   int64_t column = 0;
   int count = 0;
   float factors[4] = {}, shifts[4] = {}, sums[4] = {};
-  Four<Kept> next[4] = {};
+  decltype(fetch_four(kept, 0, true)) next[4] = {};
 
   __device__ void begin(int64_t from, int left) {
     column = from;
@@ -58,7 +59,7 @@ struct Look {
     }
   }
   __device__ void ahead(int p, int64_t row, bool inside) {
-    if (kept) next[p] = load_four(kept + row * cols + column, inside ? count : 0, kept_aligned);
+    if (kept) next[p] = fetch_four(kept + row * cols + column, inside ? count : 0, kept_aligned);
   }
   __device__ void see(int p, int64_t row, bool inside, const float (&v)[4]) {
     if (kept) {
@@ -145,7 +146,7 @@ void look(Exec& exec, const E* dy, const float* low, float* sums, int64_t rows, 
   visit.cols = N;
   visit.dv_aligned = by_fours(visit.dv, sizeof(E), N);
   visit.kept_aligned = by_fours(visit.kept, sizeof(Kept), N);
-  narrow_across(exec, Across<E>{dy, low, sums, rows, N, r, r, 1, 0, false}, visit);
+  narrow_across(exec, Across<E>{dy, low, sums, rows, N, r, r, 1}, visit);
 }
 }  // namespace
 
