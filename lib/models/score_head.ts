@@ -110,3 +110,9 @@ function readWeight(file: string, D: number): { bytes: Uint8Array; dtype: "f32" 
   }
   return { bytes: data.slice(entry.begin, entry.end), dtype };
 }
+
+/** The parameters of a model that its hidden states depend on: all but a head for tokens of its own. */
+export function bodyParams(model: Model): Record<string, Tensor> {
+  const { "lm_head.weight": _, ...body } = model.params;
+  return body;
+}

@@ -5,7 +5,7 @@ import type { Dropped } from "../text/encode_rows.ts";
 import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { batchSteps } from "./batch_steps.ts";
-import { type TrainOptions, trainKeys, trainLoop } from "./loop.ts";
+import { type TrainOptions, trainKeys, trainLoop, type Work } from "./loop.ts";
 import { checkRouterLoss, type RouterLossOptions, routerLossKeys } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
 import type { Objective } from "./step.ts";
@@ -76,7 +76,12 @@ export function needRows(
 export function trainAlignment<B extends TokenBatch, Read>(
   name: string,
   options: AlignmentOptions<B, Read>,
-  parts: { source: BatchSource<B>; objective: Objective<B>; fingerprint: Record<string, unknown> },
+  parts: {
+    source: BatchSource<B>;
+    objective: Objective<B>;
+    state?: Work<B>["state"];
+    fingerprint: Record<string, unknown>;
+  },
 ): AsyncGenerator<StepMetrics, void, void> {
   const { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0, shuffle = true } = options;
   checkRouterLoss(name, options.model, options);

@@ -16,6 +16,8 @@ interface BatchStepOptions<B extends TokenBatch> {
   /** Batches of an update. Default 1. */
   accumulationSteps?: number;
   seed?: number;
+  /** Tensors besides parameters that a checkpoint has to hold. */
+  state?: Work<B>["state"];
   /** Default: the means of the objective's loss and metrics. */
   validate?: Work<B>["validate"];
 }
@@ -28,6 +30,7 @@ export function batchSteps<B extends TokenBatch>(options: BatchStepOptions<B>): 
   const recent = new Map<number, readonly B[]>();
   return {
     fingerprint: { seed, accumulationSteps, ...source.fingerprint },
+    state: options.state,
     async run(number: number, optimizer: OptimizerRun): Promise<PendingMetrics> {
       const batches: B[] = [];
       for (let i = 0; i < accumulationSteps; i++)

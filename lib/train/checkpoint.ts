@@ -38,6 +38,8 @@ export interface RunState {
   tokens: number;
   /** What the run was asked for: a checkpoint continues only the run it belongs to. */
   fingerprint: Record<string, unknown>;
+  /** Numbers that the trainer changes as it goes. */
+  numbers?: Record<string, number>;
 }
 
 const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`;

@@ -9,7 +9,6 @@ import { multiply } from "../ops/binary.ts";
 import { segmentSum, sum } from "../ops/segment_sum.ts";
 import { type PairBatch, pairBatches } from "../text/alignment_batches.ts";
 import { type Pairs, readPairs } from "../text/alignment_rows.ts";
-import type { TokenBatch } from "../text/token_batch.ts";
 import {
   type AlignmentOptions,
   alignmentKeys,
@@ -102,7 +101,7 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
       return model.device.tensor(values, [values.length]);
     };
   } else if (reference !== undefined) {
-    referenceLogProbs = referencePass(name, model, reference, policy.logProbs);
+    referenceLogProbs = referencePass(name, model, {}, reference, policy.logProbs).run;
   }
   yield* trainAlignment(name, options, {
     source: pairBatches(pairs, { batchSize, seed, shuffle }),
@@ -163,9 +162,9 @@ class Policy {
   }
 
   /** Summed log-probabilities of all completions, [2P]: the chosen ones, then the rejected ones. */
-  readonly logProbs = (model: Model, batch: TokenBatch): Tensor => {
+  readonly logProbs = (model: Model, batch: PairBatch): Tensor => {
     const { logProbs, offsets } = targetLogProbs(model, batch);
-    return segmentSum(this.weighted(logProbs, batch as PairBatch), offsets);
+    return segmentSum(this.weighted(logProbs, batch), offsets);
   };
 
   private weighted(logProbs: Tensor, batch: PairBatch): Tensor {

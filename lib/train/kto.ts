@@ -33,8 +33,8 @@ export interface KtoOptions extends AlignmentOptions<LabelledBatch, LabelledRows
   /** Weights of wanted and unwanted rows; weight × count should be about the same for both. Default 1. */
   desirableWeight?: number;
   undesirableWeight?: number;
-  /** A second model, or `adapter.off`. Default: the model without its adapter. */
-  reference?: Exclude<Reference, "initial">;
+  /** Default: the model without its adapter, if it has one, or else "initial", a copy of the parameters. */
+  reference?: Reference;
 }
 
 const keys = [...alignmentKeys, "loss", "beta", "desirableWeight", "undesirableWeight", "reference"];
@@ -44,8 +44,7 @@ const keys = [...alignmentKeys, "loss", "beta", "desirableWeight", "undesirableW
  * `{ prompt, completion, label }`; preference rows count as two. The KL term is estimated, without a gradient, from each
  * batch's prompts with the completion of the row before. Metrics: kl/z, rewards/{chosen, rejected, margins} and
  * logps/{chosen, rejected} of the rows of either kind that a batch has.
- * @throws FormatError, with its line, for a row of another kind; ConfigError without a reference, and if less than two rows
- * are left.
+ * @throws FormatError, with its line, for a row of another kind; ConfigError if less than two rows are left.
  */
 export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics, void, void> {
   const name = "trainKto";
@@ -54,26 +53,26 @@ export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics
   const { beta = 0.1, desirableWeight = 1, undesirableWeight = 1 } = options;
   if (loss !== "kto" && loss !== "apoZeroUnpaired")
     throw new ConfigError(`${name}: loss is "${loss}", kto or apoZeroUnpaired was needed`, "loss");
-  const reference = options.reference ?? defaultReference(model);
-  if (reference === "initial") {
-    throw new ConfigError(
-      `${name}: all parameters train and there is no reference; a second model was needed (loadModel the same folder again)`,
-      "reference",
-    );
-  }
   const read = await readRows(name, options, readLabelled);
   const { labelled } = read;
   needRows(name, labelled, read.dropped, 2);
   const weights = { beta, desirableWeight, undesirableWeight };
-  const pass = new Pass(options, { ...weights, loss }, referencePass(name, model, reference, summed));
-  yield* trainAlignment(name, options, {
-    source: labelledBatches(labelled, { batchSize, seed, shuffle, ...(maxLength && { maxLength }) }),
-    objective: {
-      count: ({ labels }) => labels.length,
-      loss: (batch, whole) => pass.loss(batch, batch.labels.length / whole),
-    },
-    fingerprint: { batchSize, data: rowsSha256(labelled), loss, ...weights },
-  });
+  const { params = model.params, reference: wanted = defaultReference(model) } = options;
+  const reference = referencePass(name, model, params, wanted, summed);
+  const pass = new Pass(options, { ...weights, loss }, reference.run);
+  try {
+    yield* trainAlignment(name, options, {
+      source: labelledBatches(labelled, { batchSize, seed, shuffle, ...(maxLength && { maxLength }) }),
+      objective: {
+        count: ({ labels }) => labels.length,
+        loss: (batch, whole) => pass.loss(batch, batch.labels.length / whole),
+      },
+      state: reference.snapshot?.tensors,
+      fingerprint: { batchSize, data: rowsSha256(labelled), loss, ...weights },
+    });
+  } finally {
+    reference.snapshot?.dispose();
+  }
 }
 
 /** Summed log-probability of each document's targets, [D]. */

@@ -52,12 +52,19 @@ export const trainKeys = [
 export interface Work<B extends TokenBatch = TokenBatch> {
   /** What makes these steps these steps: checked when a run is resumed. */
   readonly fingerprint: Readonly<Record<string, unknown>>;
-  /** Enqueues step `step`, counted from 1: forward, backward, update. */
+  /** Tensors besides parameters that go into checkpoints, and are filled from them. */
+  readonly state?: Readonly<Record<string, Tensor>> | undefined;
+  /** The same for numbers. */
+  readonly numbers?: Record<string, number> | undefined;
+  /**
+   * Enqueues step `step`, counted from 1: forward, backward, update. One that waits for more than the device heeds the run's
+   * signal and throws its reason: nothing has changed then.
+   */
   run(step: number, optimizer: OptimizerRun): Promise<PendingMetrics>;
   /** Enqueues forward and backward of a late step once more, to find where it failed. */
   repeat(step: number): void;
   /** Means over `batches`: `loss`, and whatever else is measured. */
-  validate(batches: readonly B[]): Promise<Record<string, number>>;
+  validate?(batches: readonly B[]): Promise<Record<string, number>>;
 }
 
 interface LoopOptions<B extends TokenBatch> extends TrainOptions<B> {
@@ -79,6 +86,7 @@ export async function* trainLoop<B extends TokenBatch>(
   if (validation) {
     refuseUnknown(`${name}, validation`, validation, ["every", "sets"]);
     checkWhole(`${name}, validation`, { every: validation.every }, 0);
+    if (!options.work.validate) throw new ConfigError(`${name}: it takes no validation sets`, "validation");
   }
   const optimizer = options.optimizer.init(params);
   try {
@@ -119,7 +127,12 @@ class Loop<B extends TokenBatch> {
     let pending: PendingMetrics | undefined;
     for (let step = first; step <= options.steps && !options.signal?.aborted; step++) {
       const before = pending;
-      pending = await this.guarded(() => options.work.run(step, this.optimizer));
+      try {
+        pending = await this.guarded(() => options.work.run(step, this.optimizer));
+      } catch (error) {
+        if (!options.signal?.aborted || error !== options.signal.reason) throw error;
+        break;
+      }
       if (before) yield await this.finish(before);
       const validates =
         this.isDue(step, options.validation?.every) || (options.validation && step === options.steps);
@@ -144,7 +157,9 @@ class Loop<B extends TokenBatch> {
     if (!checkpoint) return;
     if (checkpoint.resume) {
       this.state =
-        (await loadCheckpoint(checkpoint, this.state.fingerprint, this.params, this.optimizer)) ?? this.state;
+        (await loadCheckpoint(checkpoint, this.state.fingerprint, this.tensors(), this.optimizer)) ??
+        this.state;
+      Object.assign(this.options.work.numbers ?? {}, this.state.numbers);
       if (this.state.step > steps) {
         throw new ConfigError(
           `${name}: steps is ${steps}, the run in ${checkpoint.dir} has done ${this.state.step} already. Give as many, or more`,
@@ -172,9 +187,20 @@ class Loop<B extends TokenBatch> {
     return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
   }
 
+  /** What a checkpoint holds beside the optimizer. */
+  private tensors(): Record<string, Tensor> {
+    const state = Object.entries(this.options.work.state ?? {});
+    return {
+      ...this.params,
+      ...Object.fromEntries(state.map(([name, tensor]) => [`state.${name}`, tensor])),
+    };
+  }
+
   private async save(): Promise<void> {
     const { checkpoint } = this.options;
-    if (checkpoint) await saveCheckpoint(checkpoint, this.state, this.params, this.optimizer);
+    const { numbers } = this.options.work;
+    const state = { ...this.state, ...(numbers && { numbers: { ...numbers } }) };
+    if (checkpoint) await saveCheckpoint(checkpoint, state, this.tensors(), this.optimizer);
     this.saved = this.state.step;
   }
 
@@ -182,7 +208,7 @@ class Loop<B extends TokenBatch> {
     const { model, validation, work } = this.options;
     const measured: Record<string, number> = {};
     for (const [name, batches] of Object.entries(validation!.sets)) {
-      const { loss = Number.NaN, ...rest } = await work.validate(batches);
+      const { loss = Number.NaN, ...rest } = await work.validate!(batches);
       measured[name] = loss;
       for (const [what, value] of Object.entries(rest)) measured[`${name}/${what}`] = value;
     }

@@ -10,6 +10,7 @@ import type { Model } from "../models/model.ts";
 import { type PairBatch, packPairs } from "../text/alignment_batches.ts";
 import type { Pair } from "../text/alignment_rows.ts";
 import type { TokenBatch } from "../text/token_batch.ts";
+import { Snapshot } from "./snapshot.ts";
 
 /**
  * What the policy is held near to: a second model; the model without its adapter (`adapter.off`); or "initial", the model
@@ -17,49 +18,55 @@ import type { TokenBatch } from "../text/token_batch.ts";
  */
 export type Reference = Model | (() => void) | "initial";
 
-/** What a pass over a batch measures without a gradient: summed log-probabilities of documents, [D] or more. */
-type Pass = (model: Model, batch: TokenBatch) => Tensor;
+/** What a pass over a batch measures without a gradient: log-probabilities, or [2P] sums of them. */
+type Pass<B extends TokenBatch> = (model: Model, batch: B) => Tensor;
+
+/** How the reference's numbers for a batch are had, as part of a step. */
+export interface ReferencePass<B extends TokenBatch> {
+  run(batch: B): Tensor;
+  /** The parameters as they were, for "initial": part of a checkpoint. The caller disposes it. */
+  snapshot?: Snapshot;
+}
 
 /**
- * How the reference's numbers for a batch are had, as part of a step. Throws ConfigError for "initial", which needs to be
- * computed beforehand, for a model on another device, and for `adapter.off` without an adapter.
+ * Runs `pass` on the reference. Throws ConfigError for a model on another device, or the very model that trains, and for a
+ * function without an adapter that it could turn off.
  */
-export function referencePass(
+export function referencePass<B extends TokenBatch>(
   name: string,
   model: Model,
-  reference: Exclude<Reference, "initial">,
-  pass: Pass,
-): (batch: TokenBatch) => Tensor {
+  params: Readonly<Record<string, Tensor>>,
+  reference: Reference,
+  pass: Pass<B>,
+): ReferencePass<B> {
+  const refuse = (what: string, needed: string): never => {
+    throw new ConfigError(`${name}: ${what}, ${needed} was needed`, "reference");
+  };
+  if (reference === "initial") {
+    const snapshot = new Snapshot(params);
+    return { run: (batch) => snapshot.during(() => pass(model, batch)), snapshot };
+  }
   if (typeof reference === "function") {
     const { adapter } = model;
-    if (!adapter) {
-      throw new ConfigError(
-        `${name}: reference is a function and the model has no adapter; adapter.off of the attached one was needed`,
-        "reference",
-      );
-    }
-    return (batch) => {
-      reference();
-      try {
-        return withoutGrad(() => scope(() => pass(model, batch)));
-      } finally {
-        adapter.on();
-      }
+    if (!adapter) return refuse("reference is a function and the model has no adapter", "adapter.off of one");
+    return {
+      run: (batch) => {
+        reference();
+        try {
+          return withoutGrad(() => scope(() => pass(model, batch)));
+        } finally {
+          adapter.on();
+        }
+      },
     };
   }
-  if (reference.device !== model.device) {
-    throw new ConfigError(
-      `${name}: the reference lives on another device than the model, one was needed`,
-      "reference",
-    );
-  }
-  if (reference === model) {
-    throw new ConfigError(
-      `${name}: reference is the model that is trained; adapter.off, a second model or "initial" was needed`,
-      "reference",
-    );
-  }
-  return (batch) => withoutGrad(() => scope(() => pass(reference, batch)));
+  if (typeof reference !== "object" || !("device" in reference))
+    return refuse(`reference is ${String(reference)}`, 'a model, adapter.off or "initial"');
+  if (reference === model)
+    refuse("reference is the model that trains", 'adapter.off, a second model or "initial"');
+  if (reference.device !== model.device)
+    refuse("the reference lives on another device than the model", "one");
+  return { run: (batch) => withoutGrad(() => scope(() => pass(reference, batch))) };
 }
 
 /** Without a reference given: the model without its adapter, or as it is at the start. */
@@ -73,7 +80,7 @@ export interface PairReference {
 
 interface InitialOptions {
   batchSize: number;
-  pass: Pass;
+  pass: Pass<PairBatch>;
   dir: string | undefined;
   /** What the numbers depend on: pairs and settings. */
   key: string;

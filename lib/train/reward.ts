@@ -1,7 +1,8 @@
 // P pairs
 import { refuseUnknown } from "../core/options.ts";
 import { withoutGrad } from "../core/tape.ts";
-import type { ScoreHead } from "../models/score_head.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { bodyParams, type ScoreHead } from "../models/score_head.ts";
 import { scale } from "../ops/add.ts";
 import { type PairBatch, pairBatches } from "../text/alignment_batches.ts";
 import { type Pairs, readPairs } from "../text/alignment_rows.ts";
@@ -22,7 +23,7 @@ export interface RewardOptions extends AlignmentOptions<PairBatch, Pairs> {
   /** The head of the model, of `attachRewardHead`. */
   head: ScoreHead;
   /** What trains. Default: all of the model that a reward depends on, and the head. An adapter's: `{ ...adapter.params, ...head.params }`. */
-  params?: AlignmentOptions<PairBatch, Pairs>["params"] & object;
+  params?: Record<string, Tensor>;
   /** Weight of (r_chosen + r_rejected)². Default 0. */
   centering?: number;
 }
@@ -36,8 +37,7 @@ export async function* trainReward(options: RewardOptions): AsyncGenerator<StepM
   const name = "trainReward";
   refuseUnknown(name, options, [...alignmentKeys, "head", "centering"]);
   const { model, head, batchSize = 8, shuffle = true, seed = 0, centering = 0, recompute = false } = options;
-  const { params = { ...withoutHead(model.params, model.config.tieWordEmbeddings), ...head.params } } =
-    options;
+  const { params = { ...bodyParams(model), ...head.params } } = options;
   const read = await readRows(name, options, readPairs);
   const { pairs } = read;
   needRows(name, pairs, read.dropped);
@@ -62,10 +62,4 @@ export async function* trainReward(options: RewardOptions): AsyncGenerator<StepM
       fingerprint: { batchSize, data: rowsSha256(pairs), centering },
     },
   );
-}
-
-/** No reward depends on a head for tokens of its own. */
-function withoutHead<T>(params: Record<string, T>, tied: boolean): Record<string, T> {
-  const { "lm_head.weight": head, ...rest } = params;
-  return tied && head ? { ...rest, "lm_head.weight": head } : rest;
 }

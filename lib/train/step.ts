@@ -49,13 +49,14 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
   }
 
   /**
-   * Enqueues step number `step`, counted from 1, and returns without waiting. Throws ConfigError, before anything changes,
+   * Enqueues step number `step`, counted from 1, and returns without waiting. `round` decides what dropout draws, where a step has
+   * several updates. Throws ConfigError, before anything changes,
    * if the first step doesn't use all of the parameters.
    */
-  run(step: number, batches: readonly B[], optimizer: OptimizerRun): PendingMetrics {
+  run(step: number, batches: readonly B[], optimizer: OptimizerRun, round = step): PendingMetrics {
     const startedMs = performance.now();
     this.model.device.step = step;
-    const { totals, grads, read } = this.gradients(step, batches);
+    const { totals, grads, read } = this.gradients(round, batches);
     let update: { lr: number; gradNorm: Tensor };
     try {
       if (!this.checked) refuseUnread(this.params, read);
