@@ -21,8 +21,33 @@ export const spec: OpSpec = {
  */
 export function tokenLogProb(x: Tensor, weight: Tensor, targets: Tensor): Tensor {
   const { T = 0 } = check(spec, { x, weight, targets });
+  return logProbOf(x, weight, targets, T);
+}
+
+export const entropySpec: OpSpec = {
+  ...spec,
+  name: "tokenLogProbAndEntropy",
+  math: "logprob as in tokenLogProb; entropy[t] = −Σ_v p_v · log p_v, p = softmax_v(x_t · weight_v); 0 for target −100",
+  outputs: { logprob: "[T] f32", entropy: "[T] f32" },
+};
+
+/**
+ * tokenLogProb, and from the same pass the entropy of each row's whole distribution over the vocabulary, in nats, [T] f32; 0
+ * where the target is −100. The log-probability has its gradient, the entropy has none: it is for metrics.
+ */
+export function tokenLogProbAndEntropy(
+  x: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+): { logProb: Tensor; entropy: Tensor } {
+  const { T = 0 } = check(entropySpec, { x, weight, targets });
+  const entropy = x.device.empty([T]);
+  return { logProb: logProbOf(x, weight, targets, T, entropy), entropy };
+}
+
+function logProbOf(x: Tensor, weight: Tensor, targets: Tensor, T: number, entropy?: Tensor): Tensor {
   const logprob = x.device.empty([T]);
-  run("linear_cross_entropy", x, weight, targets, logprob);
+  run("linear_cross_entropy", x, weight, targets, logprob, entropy);
   record({
     inputs: [x, weight],
     outputs: [logprob],

@@ -33,11 +33,13 @@ std::vector<int32_t> rows_with_target(const In& targets, int64_t V) {
 
 void zero(const Out& y) { std::memset(y.memory, 0, size_t(y.bytes())); }
 
-// The largest logit of a row so far, and the sum of e^(logit - largest): f32 within 256 logits, double across.
+// The largest logit of a row so far, and the sum of e^(logit - largest): f32 within 256 logits, double across. For the entropy
+// alone, `weighted` is the sum of e^(logit - largest) · (logit - largest).
 struct Running {
   float largest = -INFINITY, target = 0;
-  double total = 0;
+  double total = 0, weighted = 0;
 
+  template <bool kEntropy>
   void add(const float* logits, int64_t n) {
     vf high = splat(largest);
     sweep(
@@ -46,18 +48,33 @@ struct Running {
           for (int64_t k = i; k < i + left; k++) high = max(splat(logits[k]), high);
         });
     const float now = max_lane(high);
-    total *= std::exp(double(largest) - now);
+    const double factor = std::exp(double(largest) - now);
+    if (kEntropy && total > 0) weighted = factor * (weighted + (double(largest) - now) * total);
+    total *= factor;
     largest = now;
     for (int64_t begin = 0; begin < n; begin += 256) {
-      vf sums = {};
+      vf sums = {}, weighted_sums = {};
       sweep(
-          std::min<int64_t>(256, n - begin), [&](int64_t i) { sums += exp(load(logits + begin + i) - now); },
+          std::min<int64_t>(256, n - begin),
+          [&](int64_t i) {
+            const vf below = load(logits + begin + i) - now, e = exp(below);
+            sums += e;
+            if (kEntropy) weighted_sums += select(e > 0.0f, e * below, vf{});  // 0 · -infinity would be NaN
+          },
           [&](int64_t i, int64_t left) {
-            for (int64_t k = i; k < i + left; k++) total += std::exp(double(logits[begin + k]) - now);
+            for (int64_t k = i; k < i + left; k++) {
+              const double below = double(logits[begin + k]) - now, e = std::exp(below);
+              total += e;
+              if (kEntropy && e > 0) weighted += e * below;
+            }
           });
       total += sum(sums);
+      if (kEntropy) weighted += sum(weighted_sums);
     }
   }
+
+  // -Σ p · log p: both terms are positive, so that nothing cancels.
+  double entropy() const { return std::log(total) - weighted / total; }
 };
 
 constexpr int64_t kFewestRows = 64, kMostChunkRows = 96, kChunkFloats = 1 << 21;  // of a chunk of rows
@@ -285,12 +302,13 @@ class RowChunks {
 };
 }  // namespace
 
-void linear_cross_entropy(Exec& exec, In x, In weight, In targets, Out logprob) {
+void linear_cross_entropy(Exec& exec, In x, In weight, In targets, Out logprob, Out entropy) {
   constexpr int64_t kRows = 1024, kBlockFloats = 1 << 20;
   const int64_t T = targets.size(), V = weight.dim[0], D = weight.cols();
   require(x.size() == T * D && logprob.size() == T, "operands do not fit each other");
   const std::vector<int32_t> rows = rows_with_target(targets, V);
   zero(logprob);
+  if (entropy) zero(entropy);
   const int64_t count = int64_t(rows.size()), most = even_piece(count, kRows, 1);
   const Operand vocabulary{weight.memory, weight.dtype, D, true};
   for (int64_t first = 0; first < count; first += most) {
@@ -305,15 +323,17 @@ void linear_cross_entropy(Exec& exec, In x, In weight, In targets, Out logprob) 
            Store{logits, DType::f32, vs});
       exec.parallel_range(n, 16, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
-          running[size_t(i)].add(logits + i * vs, vs);
+          Running& r = running[size_t(i)];
+          entropy ? r.add<true>(logits + i * vs, vs) : r.add<false>(logits + i * vs, vs);
           const int64_t target = targets.data<int32_t>()[row[i]] - v;
-          if (target >= 0 && target < vs) running[size_t(i)].target = logits[i * vs + target];
+          if (target >= 0 && target < vs) r.target = logits[i * vs + target];
         }
       });
     }
     for (int64_t i = 0; i < n; i++) {
       const Running& r = running[size_t(i)];
       logprob.data<float>()[row[i]] = float(r.target - (r.largest + std::log(r.total)));
+      if (entropy) entropy.data<float>()[row[i]] = float(r.entropy());
     }
   }
 }

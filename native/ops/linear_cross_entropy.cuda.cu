@@ -23,7 +23,8 @@ namespace {
 constexpr int32_t kIgnored = -100;
 constexpr int64_t kPieceFloats = 1 << 24, kTile = 128, kForwardRows = 2048, kMostRows = 8192;
 constexpr int kSlopeThreads = 256, kSlopesEach = 16, kSumThreads = 1024;
-enum Slot { kLogits = 4, kSlopes, kRunning, kLogProbs };  // of exec.scratch; matmul has those below
+// Of exec.scratch; matmul has those below. What the forward pass keeps for the entropy lies where gradients have slopes.
+enum Slot { kLogits = 4, kSlopes, kRunning, kLogProbs, kWeighted = kSlopes };
 
 // The largest logit of a row so far, the sum of e^(logit - largest), and the target's logit.
 struct Running {
@@ -33,10 +34,15 @@ struct Running {
 
 __device__ inline bool has_target(int32_t target, int64_t V) { return target >= 0 && target < V; }
 
-// A block owns a row of logits [rows, n], the entries from `begin` of the vocabulary. The last piece gives `logprob`.
+// For the entropy: what becomes of `weighted`, Σ e^(logit - largest) · (logit - largest), when `largest` rises by -down.
+__device__ inline double lowered(double weighted, double total, double down) { return exp(down) * (weighted + down * total); }
+
+// A block owns a row of logits [rows, n], the entries from `begin` of the vocabulary. The last piece gives `logprob`, and
+// `entropy`, for which `weighted` goes from piece to piece too.
+template <bool kEntropy>
 __global__ __launch_bounds__(1024) void add_logits(const float* logits, int64_t n, int64_t begin, int64_t V,
                                                    const int32_t* targets, int64_t first_row, Running* running,
-                                                   float* logprob, Report bad_target) {
+                                                   float* logprob, double* weighted, float* entropy, Report bad_target) {
   __shared__ float warp_floats[33];
   __shared__ double warp_sums[33];
   const int64_t row = blockIdx.x;
@@ -45,24 +51,34 @@ __global__ __launch_bounds__(1024) void add_logits(const float* logits, int64_t 
     if (threadIdx.x != 0) return;
     if (target != kIgnored && begin == 0) report(bad_target, first_row + row, target, V);
     logprob[row] = 0;
+    if (kEntropy) entropy[row] = 0;
     return;
   }
   logits += row * n;
   const int64_t threads = blockDim.x;
-  float high = -FLT_MAX, total = 0;
+  float high = -FLT_MAX, total = 0, below = 0;  // below: as `weighted`, of this thread
   for (int64_t i = threadIdx.x; i < n; i += 4 * threads) {
     float x[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) x[k] = i + k * threads < n ? logits[i + k * threads] : -INFINITY;
     const float now = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));
     if (now > high) {
-      total *= expf(high - now);
+      const float factor = expf(high - now);
+      if (kEntropy) below = factor * (below + (high - now) * total);
+      total *= factor;
       high = now;
     }
-    total += (expf(x[0] - high) + expf(x[1] - high)) + (expf(x[2] - high) + expf(x[3] - high));
+    float e[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) e[k] = expf(x[k] - high);
+    total += (e[0] + e[1]) + (e[2] + e[3]);
+#pragma unroll
+    for (int k = 0; kEntropy && k < 4; k++) below += e[k] > 0 ? e[k] * (x[k] - high) : 0;  // 0 · -infinity would be NaN
   }
   const float largest = block_max(high, warp_floats);
   const double sum = block_sum(double(total) * double(expf(high - largest)), warp_sums);
+  double weighted_sum = 0;
+  if (kEntropy) weighted_sum = block_sum(double(expf(high - largest)) * (below + double(high - largest) * total), warp_sums);
   if (threadIdx.x != 0) return;
   Running r{sum, largest, 0};
   if (begin > 0) {
@@ -70,10 +86,17 @@ __global__ __launch_bounds__(1024) void add_logits(const float* logits, int64_t 
     r.largest = fmaxf(before.largest, largest);
     r.total = before.total * exp(double(before.largest) - r.largest) + sum * exp(double(largest) - r.largest);
     r.target = before.target;
+    if (kEntropy) {
+      weighted_sum = lowered(weighted[row], before.total, double(before.largest) - r.largest) +
+                     lowered(weighted_sum, sum, double(largest) - r.largest);
+    }
   }
   if (target >= begin && target < begin + n) r.target = logits[target - begin];
   running[row] = r;
-  if (begin + n == V) logprob[row] = float(r.target - (r.largest + log(r.total)));
+  if (kEntropy) weighted[row] = weighted_sum;
+  if (begin + n != V) return;
+  logprob[row] = float(r.target - (r.largest + log(r.total)));
+  if (kEntropy) entropy[row] = float(log(r.total) - weighted_sum / r.total);
 }
 
 // dlogits = d · (onehot - p), with d = dlogprob[row], or `slope` for all rows. dlogits may be on the memory of logits.
@@ -137,10 +160,13 @@ class Rows {
         D_(weight.cols()),
         bad_target_(exec.report("row %lld holds target %lld, the vocabulary has %lld entries")) {}
 
-  void forward(float* logprob) {
+  void forward(float* logprob, float* entropy) {
     const int64_t most = even(T_, kForwardRows), cols = even(V_, whole_tiles(kPieceFloats / most));
     take_memory(most, cols);
-    for (int64_t first = 0; first < T_; first += most) take_logits(first, std::min(most, T_ - first), cols, logprob);
+    if (entropy) weighted_ = exec_.scratch<double>(most, kWeighted);
+    for (int64_t first = 0; first < T_; first += most) {
+      take_logits(first, std::min(most, T_ - first), cols, logprob, entropy ? entropy + first : nullptr);
+    }
   }
 
   // dlogprob or, where it is null, `slope` for all rows.
@@ -154,7 +180,7 @@ class Rows {
     void* const slopes = narrow ? exec_.scratch<bf16>(most * V_, kSlopes) : static_cast<void*>(logits_);
     for (int64_t first = 0; first < T_; first += most) {
       const int64_t rows = std::min(most, T_ - first);
-      take_logits(first, rows, V_, logprob);
+      take_logits(first, rows, V_, logprob, nullptr);
       if (V_ == 0) continue;
       const dim3 grid(unsigned(pieces(V_, kSlopeThreads * kSlopesEach)), unsigned(rows));
       const auto take = [&](auto* y) {
@@ -175,7 +201,8 @@ class Rows {
     running_ = exec_.scratch<Running>(rows, kRunning);
   }
 
-  void take_logits(int64_t first, int64_t rows, int64_t most, float* logprob) {
+  // entropy: of the first of these rows, or null.
+  void take_logits(int64_t first, int64_t rows, int64_t most, float* logprob, float* entropy) {
     int64_t begin = 0;
     do {  // once for a vocabulary of none, whose targets can only be wrong
       const int64_t cols = std::min(most, V_ - begin);
@@ -183,8 +210,8 @@ class Rows {
         matmul(exec_, rows_of(x_, first, rows), rows_of(weight_, begin, cols), In{},
                matrix<Out>(logits_, DType::f32, rows, cols), false, true, 1, false);
       }
-      launch(exec_, add_logits, dim3(unsigned(rows)), cols >= 8192 ? 1024 : 128, 0, logits_, cols, begin, V_, targets_ + first,
-             first, running_, logprob + first, bad_target_);
+      launch(exec_, entropy ? add_logits<true> : add_logits<false>, dim3(unsigned(rows)), cols >= 8192 ? 1024 : 128, 0, logits_,
+             cols, begin, V_, targets_ + first, first, running_, logprob + first, weighted_, entropy, bad_target_);
       begin += most;
     } while (begin < V_);
   }
@@ -196,12 +223,13 @@ class Rows {
   Report bad_target_;
   float* logits_ = nullptr;
   Running* running_ = nullptr;
+  double* weighted_ = nullptr;
 };
 }  // namespace
 
-void linear_cross_entropy(Exec& exec, In x, In weight, In targets, Out logprob) {
+void linear_cross_entropy(Exec& exec, In x, In weight, In targets, Out logprob, Out entropy) {
   require(x.size() == targets.size() * weight.cols() && logprob.size() == targets.size(), "operands do not fit each other");
-  Rows(exec, x, weight, targets).forward(logprob.data<float>());
+  Rows(exec, x, weight, targets).forward(logprob.data<float>(), entropy.data<float>());
 }
 
 void linear_cross_entropy_grad(Exec& exec, In dlogprob, In x, In weight, In targets, Out dx, Out dweight, bool accumulate_dx,

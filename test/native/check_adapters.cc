@@ -85,7 +85,7 @@ static void check_training(Checks& checks) {
       want.push_back(target - std::log(total));
     }
     checks.run("linear_cross_entropy", {&logprob}, want,
-               [&](Exec& exec) { k.linear_cross_entropy(exec, x, w, targets, logprob); });
+               [&](Exec& exec) { k.linear_cross_entropy(exec, x, w, targets, logprob, {}); });
     checks.run("linear_cross_entropy_grad", {&dx, &dw}, {}, [&](Exec& exec) {
       k.linear_cross_entropy_grad(exec, dlogprob, x, w, targets, dx, dw, false, false);
     });

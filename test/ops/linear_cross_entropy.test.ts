@@ -3,9 +3,24 @@ import { Random } from "../../lib/core/random.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import { add, scale } from "../../lib/ops/add.ts";
-import { linearCrossEntropy, lossSpec, spec, tokenLogProb } from "../../lib/ops/linear_cross_entropy.ts";
+import {
+  entropySpec,
+  linearCrossEntropy,
+  lossSpec,
+  spec,
+  tokenLogProb,
+  tokenLogProbAndEntropy,
+} from "../../lib/ops/linear_cross_entropy.ts";
 import { sum } from "../../lib/ops/segment_sum.ts";
-import { checkOp, normal, type OpCase, opened, relativeError } from "../support/check_op.ts";
+import {
+  checkOp,
+  normal,
+  type OpCase,
+  type OpCheck,
+  opened,
+  relativeError,
+  ways,
+} from "../support/check_op.ts";
 
 const sizes = (title: string, T: number, D: number, V: number, ignored: (t: number) => boolean): OpCase => ({
   title,
@@ -29,10 +44,12 @@ const cases = [
   sizes("no rows", 0, 8, 7, never),
 ];
 
-function logProbs(
-  { x, weight }: Record<string, Float64Array>,
-  shapes: Record<string, number[]>,
-  { targets }: Record<string, Int32Array>,
+type Arguments = Parameters<OpCheck["oracle"]>;
+
+/** `of` the log-probabilities of each row's whole vocabulary, and its target; 0 for target −100. */
+function rows(
+  [{ x, weight }, shapes, { targets }]: Arguments,
+  of: (logProbs: Float64Array, target: number) => number,
 ): Float64Array {
   const [V, D] = shapes.weight as [number, number];
   const logits = new Float64Array(V);
@@ -43,15 +60,33 @@ function logProbs(
       for (let d = 0; d < D; d++) logits[id]! += x![t * D + d]! * weight![id * D + d]!;
     }
     const largest = logits.reduce((a, b) => Math.max(a, b));
-    return logits[target]! - largest - Math.log(logits.reduce((sum, z) => sum + Math.exp(z - largest), 0));
+    const logSum = Math.log(logits.reduce((sum, z) => sum + Math.exp(z - largest), 0));
+    return of(
+      logits.map((z) => z - largest - logSum),
+      target,
+    );
   });
 }
+const logProbs = (...given: Arguments) => rows(given, (all, target) => all[target]!);
+const entropies = (...given: Arguments) =>
+  rows(given, (all) => all.reduce((sum, logProb) => sum - Math.exp(logProb) * logProb, 0));
 
 checkOp({
   spec,
   cases,
   call: ({ x, weight, targets }) => tokenLogProb(x!, weight!, targets!),
   oracle: (v, shapes, ints) => [logProbs(v, shapes, ints)],
+});
+
+checkOp({
+  spec: entropySpec,
+  cases: [...cases, sizes("more logits than a block holds", 640, 2, 1700, (t) => t % 9 === 0)],
+  gradientOf: [],
+  call: ({ x, weight, targets }) => {
+    const { logProb, entropy } = tokenLogProbAndEntropy(x!, weight!, targets!);
+    return [logProb, entropy];
+  },
+  oracle: (...given) => [logProbs(...given), entropies(...given)],
 });
 
 checkOp({
@@ -70,6 +105,57 @@ test("tokenLogProb: large logits stay finite", async () => {
   const logprob = tokenLogProb(x, weight, targets);
   expect(await logprob.item()).toBeCloseTo(-200, 4);
   disposeAll(x, weight, targets, logprob);
+});
+
+test("tokenLogProbAndEntropy: an even, a two-way and a certain distribution, on large logits too", async () => {
+  const logits = [
+    [40, 40, 40, 40],
+    [100, 100, -100, -100],
+    [-10, 10, -10, -1000],
+    [0, Math.log(3), -1000, -1000],
+  ];
+  const rare = Math.exp(-20);
+  const want = [
+    Math.log(4),
+    Math.LN2,
+    Math.log1p(2 * rare) + (2 * rare * 20) / (1 + 2 * rare),
+    -0.25 * Math.log(0.25) - 0.75 * Math.log(0.75),
+  ];
+  for (const title of ways) {
+    const dev = await opened(title);
+    const x = dev.tensor(logits.flat(), [4, 4]);
+    const weight = dev.tensor([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], [4, 4]);
+    const targets = dev.tensor(Int32Array.of(0, 3, 1, 1), [4]);
+    const got = tokenLogProbAndEntropy(x, weight, targets);
+    const entropy = await got.entropy.data();
+    want.forEach((h, t) => {
+      expect(entropy[t], `row ${t}`).toBeCloseTo(h, 6);
+    });
+    disposeAll(x, weight, targets, got);
+  }
+});
+
+test("tokenLogProbAndEntropy: the log-probability and its gradients are tokenLogProb's, the entropy has none", async () => {
+  for (const title of ways) {
+    const dev = await opened(title);
+    const random = new Random(8);
+    const [T, D, V] = [70, 6, 1000];
+    const x = dev.tensor(Float32Array.from(normal([T, D], random).data), [T, D]);
+    const weight = dev.tensor(Float32Array.from(normal([V, D], random).data), [V, D]);
+    const targets = dev.tensor(
+      Int32Array.from({ length: T }, (_, t) => (t % 7 === 3 ? -100 : random.below(V))),
+      [T],
+    );
+    const plain = valueAndGrad({ x, weight }, () => sum(tokenLogProb(x, weight, targets)));
+    const both = valueAndGrad({ x, weight }, () => {
+      const { logProb, entropy } = tokenLogProbAndEntropy(x, weight, targets);
+      return add(sum(logProb), sum(entropy), { beta: 0 });
+    });
+    expect(await both.value.data()).toEqual(await plain.value.data());
+    expect(await both.grads.x.data()).toEqual(await plain.grads.x.data());
+    expect(await both.grads.weight.data()).toEqual(await plain.grads.weight.data());
+    disposeAll(x, weight, targets, plain, both);
+  }
 });
 
 test("tokenLogProb: a target outside of the vocabulary poisons the stream", async () => {
