@@ -23,7 +23,15 @@ import {
 } from "./rl/completions.ts";
 import { type KlEstimator, klRewards } from "./rl/kl.ts";
 import { type Learned, learnFrom } from "./rl/learning.ts";
-import { PolicyRun, type PolicyTrainOptions, policyTrainKeys, prefixed } from "./rl/policy_run.ts";
+import {
+  klOf,
+  PolicyRun,
+  type PolicyTrainOptions,
+  pendingOf,
+  policyTrainKeys,
+  prefixed,
+  Stopwatch,
+} from "./rl/policy_run.ts";
 import { ppoPolicyLoss, ppoValueLoss } from "./rl/ppo_loss.ts";
 import { explainedVariance, ratioMetrics } from "./rl/ratio_metrics.ts";
 import { completionPlaces, type Sample } from "./rl/rollout.ts";
@@ -232,23 +240,21 @@ export class Ppo implements Work {
 
   /** One step of `trainPpo`: rollout, score, advantages, update. */
   async run(step: number, optimizer: OptimizerRun): Promise<PendingMetrics> {
-    const startedMs = performance.now();
-    const rollout = await this.rollout(step);
-    const rolledMs = performance.now();
-    const scores = await this.score(rollout);
+    const clock = new Stopwatch();
+    const rollout = await clock.time("rollout", () => this.rollout(step));
+    const scores = await clock.time("score", () => this.score(rollout));
     this.options.signal?.throwIfAborted();
-    const scoredMs = performance.now();
-    const targets = await this.advantages(rollout, scores);
-    const { lr, scalars } = await this.update(step, rollout, targets, optimizer);
-    const finishedMs = performance.now();
-    const { samples, batch, columns, starts } = rollout;
-    const B = samples.length;
-    const kl = columns.logProbs.reduce((sum, logProb, t) => sum + logProb - columns.reference[t]!, 0) / B;
+    const { lr, scalars, targets } = await clock.time("learn", async () => {
+      const targets = await this.advantages(rollout, scores);
+      return { targets, ...(await this.update(step, rollout, targets, optimizer)) };
+    });
+    const { samples, batch, columns } = rollout;
+    const kl = klOf(columns, samples.length);
     const { klCoef } = this.numbers;
-    this.kl.observe(kl, B);
+    this.kl.observe(kl, samples.length);
     const { referenceDecay = 1 } = this.options;
     if (referenceDecay !== 1) this.reference.snapshot?.follow(referenceDecay);
-    const reported = this.policy.metrics(samples, scores);
+    const reported = this.policy.metrics(rollout, scores, clock);
     const metrics = {
       ...scalars,
       ...reported,
@@ -256,19 +262,8 @@ export class Ppo implements Work {
       "objective/klCoef": klCoef,
       "objective/reward": reported["rollout/score"]! - klCoef * kl,
       "value/explainedVariance": explainedVariance(columns.values, targets.returns),
-      "seconds/rollout": (rolledMs - startedMs) / 1000,
-      "seconds/score": (scoredMs - rolledMs) / 1000,
-      "seconds/learn": (finishedMs - scoredMs) / 1000,
-      "rollout/tokensPerSecond": (starts.at(-1)! * 1000) / (rolledMs - startedMs),
     };
-    return {
-      step,
-      lr,
-      tokens: batch.tokens.length,
-      startedMs,
-      scalars: Promise.resolve(metrics),
-      finishedMs: Promise.resolve(finishedMs),
-    };
+    return pendingOf(step, lr, batch.tokens.length, metrics, clock);
   }
 
   repeat(step: number): void {

@@ -10,8 +10,10 @@ import type { Tokenizer } from "../../text/tokenizer.ts";
 import { needRows, readRows, rowsSha256 } from "../alignment.ts";
 import { type TrainOptions, trainKeys } from "../loop.ts";
 import { checkRouterLoss, type RouterLossOptions, routerLossKeys } from "../loss.ts";
+import type { PendingMetrics } from "../metrics.ts";
 import { defaultReference, type Reference } from "../reference.ts";
 import {
+  kMaxNewTokens,
   type RewardFunction,
   type RolloutOptions,
   rolloutKeys,
@@ -81,7 +83,15 @@ export class PolicyRun {
 
   /** Reads the prompts. Throws ConfigError for settings out of range, and if no prompt is left. */
   static async open(name: string, options: PolicyTrainOptions): Promise<PolicyRun> {
-    const { model, tokenizer, reward, batchSize = 32, shuffle = true, seed = 0, maxNewTokens = 64 } = options;
+    const {
+      model,
+      tokenizer,
+      reward,
+      batchSize = 32,
+      shuffle = true,
+      seed = 0,
+      maxNewTokens = kMaxNewTokens,
+    } = options;
     const { referenceDecay = 1, temperature = 1, scoreClip = 1, auxLossCoef = 0, auxLoss = "hf" } = options;
     const { reference = referenceDecay === 1 ? defaultReference(model) : "initial" } = options;
     const need = (fits: boolean, key: string, value: unknown, needed: string): void => {
@@ -146,19 +156,62 @@ export class PolicyRun {
     });
   }
 
-  /** What is reported of samples and their scores. */
-  metrics(samples: readonly Sample[], scores: Float32Array): Record<`${string}/${string}`, number> {
-    const B = samples.length;
-    const average = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / B;
+  /** What is reported of a rollout, its scores and the time that its parts took. */
+  metrics(
+    { samples, starts }: { samples: readonly Sample[]; starts: Int32Array },
+    scores: Float32Array,
+    clock: Stopwatch,
+  ): Record<`${string}/${string}`, number> {
+    const average = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / samples.length;
     const mean = average([...scores]);
+    const { rollout = Number.NaN, score = Number.NaN, learn = Number.NaN } = clock.seconds;
     return {
       "rollout/score": mean,
       "rollout/scoreDeviation": Math.sqrt(average([...scores].map((s) => (s - mean) ** 2))),
-      "rollout/length": average(samples.map(({ completionTokens }) => completionTokens.length)),
+      "rollout/length": starts.at(-1)! / samples.length,
       "rollout/stopped": average(samples.map(({ finished }) => (finished === "stop" ? 1 : 0))),
+      "rollout/tokensPerSecond": starts.at(-1)! / rollout,
+      "seconds/rollout": rollout,
+      "seconds/score": score,
+      "seconds/learn": learn,
     };
   }
 }
+
+/** Times the parts of a step. */
+export class Stopwatch {
+  readonly startedMs = performance.now();
+  readonly seconds: Record<string, number> = {};
+
+  async time<T>(part: string, work: () => Promise<T>): Promise<T> {
+    const from = performance.now();
+    const result = await work();
+    this.seconds[part] = (performance.now() - from) / 1000;
+    return result;
+  }
+}
+
+/** The metrics of a step that is through. */
+export const pendingOf = (
+  step: number,
+  lr: number,
+  tokens: number,
+  metrics: Record<string, number>,
+  { startedMs }: Stopwatch,
+): PendingMetrics => ({
+  step,
+  lr,
+  tokens,
+  startedMs,
+  scalars: Promise.resolve(metrics),
+  finishedMs: Promise.resolve(performance.now()),
+});
+
+/** The mean over B completions of the sum of k1 over their tokens. */
+export const klOf = (
+  { logProbs, reference }: { logProbs: Float32Array; reference: Float32Array },
+  B: number,
+): number => logProbs.reduce((sum, logProb, t) => sum + logProb - reference[t]!, 0) / B;
 
 /** Prefixed, so that they can't be taken for the policy's. */
 export const prefixed = (prefix: string, params: Readonly<Record<string, Tensor>>): Record<string, Tensor> =>

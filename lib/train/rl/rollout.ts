@@ -26,6 +26,9 @@ export type RewardFunction = (
   samples: readonly Sample[],
 ) => ArrayLike<number> | PromiseLike<ArrayLike<number>>;
 
+/** Most tokens of a completion, unless the options say so. */
+export const kMaxNewTokens = 64;
+
 /** How completions are drawn. */
 export interface RolloutOptions {
   /** Most tokens of a completion. Default 64. */
@@ -52,7 +55,7 @@ export async function rolloutOf(
   prompts: readonly Prompt[],
   options: RolloutOptions & { seed: number; signal?: AbortSignal | undefined },
 ): Promise<Rollout> {
-  const { maxNewTokens = 64, temperature = 1, topK = 0, topP = 1, seed, signal } = options;
+  const { maxNewTokens = kMaxNewTokens, temperature = 1, topK = 0, topP = 1, seed, signal } = options;
   const promptIds = prompts.map(({ ids }) => ids);
   const drawn = await generateBatch(model, promptIds, {
     maxNewTokens,
