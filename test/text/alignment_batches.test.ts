@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { device } from "../../lib/core/device.ts";
 import { ConfigError } from "../../lib/core/errors.ts";
+import { loadModel } from "../../lib/models/load.ts";
 import {
   labelledBatches,
   packCompletions,
@@ -7,8 +9,19 @@ import {
   pairBatches,
   promptBatches,
 } from "../../lib/text/alignment_batches.ts";
-import type { Labelled, Pair, Prompt } from "../../lib/text/alignment_rows.ts";
+import {
+  type Labelled,
+  type Pair,
+  type Prompt,
+  readLabelled,
+  readPairs,
+} from "../../lib/text/alignment_rows.ts";
 import type { BatchSource, TokenBatch } from "../../lib/text/token_batch.ts";
+import { loadTokenizer } from "../../lib/text/tokenizer.ts";
+import { logProbs } from "../../lib/train/loss.ts";
+import { readJson } from "../support/oracle.ts";
+import { sharedPath } from "../support/shared_data.ts";
+import { testDevice } from "../support/test_device.ts";
 
 /** Pair i: a prompt of 100 + i, completions of 200 + i and 300 + i, all of different lengths. */
 const pairsOf = (count: number, margin?: (i: number) => number | undefined): Pair[] =>
@@ -196,3 +209,44 @@ test("a prompt's last token has the completion's first as target; a completion m
     [0, 3],
   ]);
 });
+
+const fixture = sharedPath("data/fixtures/trl_stories260K.json");
+const pretrained = sharedPath("data/models/stories260K");
+
+test.skipIf(!fixture || !pretrained)(
+  "the log-probabilities that TRL logs before its first update",
+  async () => {
+    type Step = Record<"logps/chosen" | "logps/rejected", number>;
+    interface Fixture {
+      pairs: { prompt: string; chosen: string; rejected: string }[];
+      kto_data: { prompt: string; completion: string; label: boolean }[];
+      runs: { dpo_sigmoid: Step[]; kto: Step[] };
+    }
+    const { pairs: rows, kto_data, runs } = readJson<Fixture>(fixture!);
+    const dev = await device(testDevice, { threads: 2 });
+    const model = await loadModel(pretrained!, { device: dev });
+    const options = { tokenizer: await loadTokenizer(pretrained!), maxLength: 512 };
+    const ofDocuments = async (batch: TokenBatch): Promise<number[]> => {
+      const sums = logProbs(model, batch);
+      const values = Array.from(await sums.data());
+      sums.dispose();
+      return values;
+    };
+    const expectMean = (values: number[], want: number) =>
+      expect(values.reduce((sum, value) => sum + value, 0) / values.length).toBeCloseTo(want, 3);
+
+    const { pairs } = await readPairs(rows, options);
+    const both = await ofDocuments(packPairs(pairs, pairs.length)[0]!);
+    expectMean(both.slice(0, pairs.length), runs.dpo_sigmoid[0]!["logps/chosen"]);
+    expectMean(both.slice(pairs.length), runs.dpo_sigmoid[0]!["logps/rejected"]);
+
+    const { labelled } = await readLabelled(kto_data, options);
+    const batch = await labelledBatches(labelled, { batchSize: labelled.length }).batch(0);
+    const own = await ofDocuments(batch);
+    const where = (label: boolean) => own.filter((_, d) => batch.labels[d] === label);
+    expectMean(where(true), runs.kto[0]!["logps/chosen"]);
+    expectMean(where(false), runs.kto[0]!["logps/rejected"]);
+    model.dispose();
+    await dev.close();
+  },
+);
