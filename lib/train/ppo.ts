@@ -1,5 +1,6 @@
 // B completions, N of their tokens laid end to end
-import { refuseUnknown } from "../core/options.ts";
+import { ConfigError } from "../core/errors.ts";
+import { checkWhole, refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -117,6 +118,12 @@ export async function* trainPpo(options: PpoOptions): AsyncGenerator<StepMetrics
  */
 export async function ppo(options: PpoOptions): Promise<Ppo> {
   refuseUnknown("trainPpo", options, keys);
+  const { epochs = 4, minibatches = 1, clip = 0.2, valueClip = 0.2, valueCoef = 0.1 } = options;
+  checkWhole("trainPpo", { epochs, minibatches }, 1);
+  for (const [key, value] of Object.entries({ clip, valueClip, valueCoef })) {
+    if (value > 0 && Number.isFinite(value)) continue;
+    throw new ConfigError(`trainPpo: ${key} is ${value}, a number above 0 was needed`, key);
+  }
   return new Ppo(options, await PolicyRun.open("trainPpo", options));
 }
 
@@ -150,6 +157,14 @@ export class Ppo implements Work {
     const { valueCoef = 0.1, whitenRewards = false, normalizeAdvantages = true } = options;
     this.kl = new AdaptiveKl("trainPpo", klCoef);
     this.numbers = this.kl.numbers;
+    this.reference = referencePass(
+      "trainPpo",
+      model,
+      params,
+      policy.reference,
+      (of, batch) => passOver(of, batch, options).logProbs,
+    );
+    this.state = this.reference.snapshot && prefixed("reference.", this.reference.snapshot.tensors);
     this.ownValue = options.value === undefined;
     this.value = options.value ?? attachRewardHead(model, { seed });
     const separate = this.value.model !== model;
@@ -163,14 +178,6 @@ export class Ppo implements Work {
       { loss: this.loss, count: (batch) => batch.starts.at(-1)! },
       seed,
     );
-    this.reference = referencePass(
-      "trainPpo",
-      model,
-      params,
-      policy.reference,
-      (of, batch) => passOver(of, batch, options).logProbs,
-    );
-    this.state = this.reference.snapshot && prefixed("reference.", this.reference.snapshot.tensors);
     this.fingerprint = {
       ...policy.fingerprint,
       ...{ epochs, minibatches, klCoef, klEstimator, gamma, lambda, clip, valueClip, valueCoef },
