@@ -72,65 +72,99 @@ export function referencePass<B extends TokenBatch>(
 /** Without a reference given: the model without its adapter, or as it is at the start. */
 export const defaultReference = (model: Model): Reference => model.adapter?.off ?? "initial";
 
-/** Log-probabilities of all pairs, computed once: [N] each. */
-export interface PairReference {
-  chosen: Float32Array;
-  rejected: Float32Array;
-}
-
 interface InitialOptions {
+  pairs: readonly Pair[];
+  /** Validation batches, by set. */
+  sets: Readonly<Record<string, readonly PairBatch[]>>;
   batchSize: number;
   pass: Pass<PairBatch>;
+  /** Where the numbers are kept: a run that is resumed reads them, as the model has changed by then. */
   dir: string | undefined;
   /** What the numbers depend on: pairs and settings. */
   key: string;
 }
 
 /**
- * The model's summed log-probabilities of all pairs. With `dir`, they are kept there, and read from there when a run is
- * resumed: by then the model has changed. Throws FormatError for a file of other pairs.
+ * The model's summed log-probabilities as it is now, computed once: of each batch of the pairs, and of the validation batches, [2P],
+ * the chosen ones first. Throws FormatError for a file of other pairs.
  */
 export async function initialReference(
   model: Model,
-  pairs: readonly Pair[],
-  { batchSize, pass, dir, key }: InitialOptions,
-): Promise<PairReference> {
+  { pairs, sets, batchSize, pass, dir, key }: InitialOptions,
+): Promise<(batch: PairBatch) => Float32Array> {
+  const lists = { pairs: packPairs(pairs, batchSize), ...renamed("validation.", sets) };
   const file = dir === undefined ? undefined : path.join(dir, "reference.safetensors");
-  if (file !== undefined && existsSync(file)) return readReference(file, key);
-  const reference = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
-  for (const batch of packPairs(pairs, batchSize)) {
-    const sums = withoutGrad(() => scope(() => pass(model, batch)));
-    try {
-      const values = await sums.data();
-      batch.pairs.forEach((pair, i) => {
-        reference.chosen[pair] = values[i]!;
-        reference.rejected[pair] = values[batch.pairs.length + i]!;
-      });
-    } finally {
-      sums.dispose();
+  const known =
+    file !== undefined && existsSync(file)
+      ? await readReference(file, key, Object.keys(lists))
+      : await measure(model, lists, pass);
+  if (file !== undefined) await writeReference(file, key, known);
+  const [chosen, rejected] = [new Float32Array(pairs.length), new Float32Array(pairs.length)];
+  const validation = new Map<PairBatch, Float32Array>();
+  for (const [name, batches] of Object.entries(lists)) {
+    let at = 0;
+    for (const batch of batches) {
+      const P = batch.pairs.length;
+      const values = known[name]!.subarray(at, at + 2 * P);
+      at += 2 * P;
+      if (name !== "pairs") validation.set(batch, values);
+      else {
+        batch.pairs.forEach((pair, i) => {
+          chosen[pair] = values[i]!;
+          rejected[pair] = values[P + i]!;
+        });
+      }
     }
   }
-  if (file !== undefined) await writeReference(file, key, reference);
-  return reference;
+  return (batch) =>
+    validation.get(batch) ??
+    Float32Array.from([...batch.pairs.map((p) => chosen[p]!), ...batch.pairs.map((p) => rejected[p]!)]);
 }
 
-/** The reference of a batch's documents, [2P]: those of the chosen, then those of the rejected. */
-export function referenceOf(batch: PairBatch, { chosen, rejected }: PairReference): Float32Array {
-  return Float32Array.from([...batch.pairs.map((p) => chosen[p]!), ...batch.pairs.map((p) => rejected[p]!)]);
+const renamed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
+
+async function measure(
+  model: Model,
+  lists: Readonly<Record<string, readonly PairBatch[]>>,
+  pass: Pass<PairBatch>,
+): Promise<Record<string, Float32Array>> {
+  const known: Record<string, Float32Array> = {};
+  for (const [name, batches] of Object.entries(lists)) {
+    const values: number[] = [];
+    for (const batch of batches) {
+      const sums = withoutGrad(() => scope(() => pass(model, batch)));
+      try {
+        values.push(...(await sums.data()));
+      } finally {
+        sums.dispose();
+      }
+    }
+    known[name] = Float32Array.from(values);
+  }
+  return known;
 }
 
-async function writeReference(file: string, key: string, reference: PairReference): Promise<void> {
+async function writeReference(
+  file: string,
+  key: string,
+  known: Readonly<Record<string, Float32Array>>,
+): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
-  const entries = (["chosen", "rejected"] as const).map((name) => ({
+  const entries = Object.entries(known).map(([name, values]) => ({
     name,
     dtype: "F32" as const,
-    shape: [reference[name].length],
-    bytes: async () => new Uint8Array(reference[name].buffer),
+    shape: [values.length],
+    bytes: async () => new Uint8Array(values.buffer),
   }));
   await writeSafetensors(file, entries, { key });
 }
 
-async function readReference(file: string, key: string): Promise<PairReference> {
+async function readReference(
+  file: string,
+  key: string,
+  names: readonly string[],
+): Promise<Record<string, Float32Array>> {
   const open = await openSafetensors(file);
   try {
     if (open.metadata.key !== key) {
@@ -139,8 +173,9 @@ async function readReference(file: string, key: string): Promise<PairReference> 
         file,
       );
     }
-    const read = async (name: string) => new Float32Array((await open.read(name)).buffer);
-    return { chosen: await read("chosen"), rejected: await read("rejected") };
+    const known: Record<string, Float32Array> = {};
+    for (const name of names) known[name] = new Float32Array((await open.read(name)).buffer);
+    return known;
   } finally {
     await open.close();
   }
