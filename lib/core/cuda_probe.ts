@@ -31,7 +31,7 @@ export const whyNoDriver = (files: readonly string[] = driverFiles): string =>
 /** A thread ends the trial should the process that asks be gone by then: the main thread may hang in the driver. */
 const question = `
   const [engine, workerData] = process.argv.slice(1);
-  const end = "setTimeout(() => process.kill(0, 'SIGKILL'), require('node:worker_threads').workerData)";
+  const end = "setTimeout(() => process.kill(-process.pid, 'SIGKILL'), require('node:worker_threads').workerData)";
   new (require("node:worker_threads").Worker)(end, { eval: true, workerData: Number(workerData) }).unref();
   const { devices, reason } = require(engine).cudaDevices();
   console.log(JSON.stringify({ devices: devices.length, reason }));

@@ -122,6 +122,15 @@ test("under Node's permission model, where no process may be started, auto and c
   ]);
 });
 
+test("an installed package names no command that only a clone has", async ({ skip }) => {
+  if (whyNoDriverFile) skip(whyNoDriverFile);
+  const { root } = packageWithCpu();
+  const { out } = await childWithDriverFile(`${importDevice(root)} console.log(await opened("cuda"));`);
+  expect(out).toContain(
+    "no CUDA engine is built. Install mixwright anew, or npm run build:cuda in a clone of its repository makes one",
+  );
+});
+
 test("what a driver starts is ended with the trial, and isn't waited for", async ({ skip }) => {
   if (whyNoFakes) skip(whyNoFakes);
   const dir = tempDir();
