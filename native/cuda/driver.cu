@@ -1,5 +1,6 @@
 // CUDA's own calls behind Exec: devices, memory, copies, waiting.
 #include <cuda_runtime.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,12 +30,14 @@ std::string why_no_device() {
   if (status == cudaSuccess && count > 0) return "";
   cudaDriverGetVersion(&driver);
   cudaGetLastError();
-  if (driver == 0) return "no NVIDIA driver was found";
+  if (driver == 0 && !dlopen("libcuda.so.1", RTLD_NOW)) {
+    return std::string("the NVIDIA driver's library does not load: ") + dlerror();
+  }
   if (status == cudaErrorInsufficientDriver) {
     return "the NVIDIA driver is too old: it runs CUDA " + version_text(driver) + ", this build needs " + version_text(CUDART_VERSION);
   }
   if (status == cudaSuccess || status == cudaErrorNoDevice) return "the NVIDIA driver finds no device";
-  return cudaGetErrorString(status);
+  return "the NVIDIA driver answers with error " + std::to_string(status) + ": " + cudaGetErrorString(status);
 }
 
 int device_count() {

@@ -22,7 +22,7 @@ struct Properties {
   int64_t memory_bytes = 0, shared_bytes = 0;  // shared: the most that one block may have
 };
 
-// Why there is no device, in words: no driver, too old a driver (with both versions), no device. Empty: there is one.
+// Why there is no device, in words: no driver, too old a driver (with both versions), no device, its error. Empty: there is one.
 std::string why_no_device();
 int device_count();
 Properties properties(int ordinal);
