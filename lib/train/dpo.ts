@@ -32,6 +32,7 @@ import { listOf, logRatios, perToken } from "./preference/pair.ts";
 import {
   defaultReference,
   initialReference,
+  initialValidation,
   type Reference,
   referenceOf,
   referencePass,
@@ -90,14 +91,16 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
   const data = rowsSha256(pairs);
   let referenceLogProbs: ((batch: PairBatch) => Tensor) | undefined;
   if (reference === "initial") {
-    const known = await initialReference(model, pairs, {
-      batchSize,
-      pass: policy.logProbs,
-      dir: checkpoint?.dir,
-      key: JSON.stringify({ data, ldAlpha }),
+    const how = { pass: policy.logProbs, dir: checkpoint?.dir };
+    const key = JSON.stringify({ data, ldAlpha });
+    const known = await initialReference(model, pairs, { ...how, batchSize, key });
+    const others = Object.values(options.validation?.sets ?? {}).flat();
+    const validation = await initialValidation(model, others, {
+      ...how,
+      key: JSON.stringify({ batches: batchesSha256(others), ldAlpha }),
     });
     referenceLogProbs = (batch) => {
-      const values = referenceOf(batch, known);
+      const values = validation.get(batch) ?? referenceOf(batch, known);
       return model.device.tensor(values, [values.length]);
     };
   } else if (reference !== undefined) {
@@ -112,6 +115,11 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
     fingerprint: { batchSize, data, ldAlpha, loss: lossFingerprint(options), ...settingsOf(options) },
   });
 }
+
+const batchesSha256 = (batches: readonly PairBatch[]): string =>
+  rowsSha256(
+    batches.map(({ tokens, targets, offsets }) => [tokens, targets, offsets].map((ids) => [...ids])),
+  );
 
 interface Term {
   name: string;

@@ -96,22 +96,49 @@ export async function initialReference(
   { batchSize, pass, dir, key }: InitialOptions,
 ): Promise<PairReference> {
   const file = dir === undefined ? undefined : path.join(dir, "reference.safetensors");
-  if (file !== undefined && existsSync(file)) return readReference(file, key);
+  if (file !== undefined && existsSync(file)) return readReference(file, key, ["chosen", "rejected"]);
   const reference = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
   for (const batch of packPairs(pairs, batchSize)) {
-    const sums = withoutGrad(() => scope(() => pass(model, batch)));
-    try {
-      const values = await sums.data();
-      batch.pairs.forEach((pair, i) => {
-        reference.chosen[pair] = values[i]!;
-        reference.rejected[pair] = values[batch.pairs.length + i]!;
-      });
-    } finally {
-      sums.dispose();
-    }
+    const values = await sumsOf(model, batch, pass);
+    batch.pairs.forEach((pair, i) => {
+      reference.chosen[pair] = values[i]!;
+      reference.rejected[pair] = values[batch.pairs.length + i]!;
+    });
   }
   if (file !== undefined) await writeReference(file, key, reference);
   return reference;
+}
+
+/**
+ * The same of batches that validate, which count pairs of their own: [2P] for each. Kept in a file beside, and read from there
+ * when a run is resumed.
+ */
+export async function initialValidation(
+  model: Model,
+  batches: readonly PairBatch[],
+  { pass, dir, key }: Omit<InitialOptions, "batchSize">,
+): Promise<ReadonlyMap<PairBatch, Float32Array>> {
+  if (batches.length === 0) return new Map();
+  const file = dir === undefined ? undefined : path.join(dir, "reference_validation.safetensors");
+  const starts = [0];
+  for (const { pairs } of batches) starts.push(starts.at(-1)! + 2 * pairs.length);
+  let sums: Float32Array;
+  if (file !== undefined && existsSync(file)) ({ sums } = await readReference(file, key, ["sums"]));
+  else {
+    sums = new Float32Array(starts.at(-1)!);
+    for (const [i, batch] of batches.entries()) sums.set(await sumsOf(model, batch, pass), starts[i]!);
+    if (file !== undefined) await writeReference(file, key, { sums });
+  }
+  return new Map(batches.map((batch, i) => [batch, sums.subarray(starts[i]!, starts[i + 1]!)]));
+}
+
+async function sumsOf(model: Model, batch: PairBatch, pass: Pass<PairBatch>): Promise<Float32Array> {
+  const sums = withoutGrad(() => scope(() => pass(model, batch)));
+  try {
+    return (await sums.data()) as Float32Array;
+  } finally {
+    sums.dispose();
+  }
 }
 
 /** The reference of a batch's documents, [2P]: those of the chosen, then those of the rejected. */
@@ -119,18 +146,26 @@ export function referenceOf(batch: PairBatch, { chosen, rejected }: PairReferenc
   return Float32Array.from([...batch.pairs.map((p) => chosen[p]!), ...batch.pairs.map((p) => rejected[p]!)]);
 }
 
-async function writeReference(file: string, key: string, reference: PairReference): Promise<void> {
+async function writeReference(
+  file: string,
+  key: string,
+  columns: { readonly [name: string]: Float32Array } | PairReference,
+): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
-  const entries = (["chosen", "rejected"] as const).map((name) => ({
+  const entries = Object.entries(columns).map(([name, values]: [string, Float32Array]) => ({
     name,
     dtype: "F32" as const,
-    shape: [reference[name].length],
-    bytes: async () => new Uint8Array(reference[name].buffer),
+    shape: [values.length],
+    bytes: async () => new Uint8Array(values.buffer),
   }));
   await writeSafetensors(file, entries, { key });
 }
 
-async function readReference(file: string, key: string): Promise<PairReference> {
+async function readReference<Name extends string>(
+  file: string,
+  key: string,
+  names: readonly Name[],
+): Promise<Record<Name, Float32Array>> {
   const open = await openSafetensors(file);
   try {
     if (open.metadata.key !== key) {
@@ -139,8 +174,9 @@ async function readReference(file: string, key: string): Promise<PairReference> 
         file,
       );
     }
-    const read = async (name: string) => new Float32Array((await open.read(name)).buffer);
-    return { chosen: await read("chosen"), rejected: await read("rejected") };
+    const columns = {} as Record<Name, Float32Array>;
+    for (const name of names) columns[name] = new Float32Array((await open.read(name)).buffer);
+    return columns;
   } finally {
     await open.close();
   }
