@@ -2,9 +2,11 @@ import { z } from "zod";
 import { adamw, chain, clipByGlobalNorm, type Optimizer, schedule } from "../index.ts";
 import { UsageError } from "./options.ts";
 
+export const lrOption = (value: number) => z.number().min(0).default(value).describe("highest learning rate");
+
 /** AdamW, its learning rate over time, and clipping. */
 export const optimizerOptions = {
-  lr: z.number().min(0).default(3e-4).describe("highest learning rate"),
+  lr: lrOption(3e-4),
   minLr: z
     .number()
     .min(0)
@@ -22,10 +24,11 @@ export const optimizerOptions = {
 
 type Options = z.output<z.ZodObject<typeof optimizerOptions>> & { steps: number };
 
-export function optimizerFrom(options: Options): Optimizer {
+/** `updates`: of one step. */
+export function optimizerFrom(options: Options, updates: number): Optimizer {
   const { clip, weightDecay } = options;
   const rule = adamw({
-    lr: learningRate(options),
+    lr: learningRate(options, updates),
     betas: [0.9, 0.95],
     weightDecay,
     decay: (_, shape) => shape.length > 1,
@@ -33,15 +36,20 @@ export function optimizerFrom(options: Options): Optimizer {
   return clip === 0 ? rule : chain(clipByGlobalNorm(clip), rule);
 }
 
-function learningRate({ lr, minLr = lr / 10, steps, ...options }: Options): schedule.Schedule {
+/** Optimizers count updates, of which a step may have several. */
+function learningRate(
+  { lr, minLr = lr / 10, steps, ...options }: Options,
+  updates: number,
+): schedule.Schedule {
   const { warmupSteps: warmup = Math.floor(steps / 20) } = options;
   if (warmup > steps)
     throw new UsageError(`--warmup-steps is ${warmup}, at most the ${steps} steps of the run was needed`);
   if (minLr > lr) throw new UsageError(`--min-lr is ${minLr}, at most the lr of ${lr} was needed`);
+  const way = (steps - warmup) * updates;
   const after = {
     constant: () => schedule.constant(lr),
-    linear: () => schedule.linear(lr, minLr, steps - warmup),
-    cosine: () => schedule.cosine(lr, minLr, steps - warmup),
+    linear: () => schedule.linear(lr, minLr, way),
+    cosine: () => schedule.cosine(lr, minLr, way),
   }[options.schedule]();
-  return schedule.join([schedule.linear(0, lr, warmup), after], [warmup]);
+  return schedule.join([schedule.linear(0, lr, warmup * updates), after], [warmup * updates]);
 }

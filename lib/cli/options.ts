@@ -51,6 +51,15 @@ const kOtherWords: Readonly<Record<string, string>> = {
   minLearningRate: "minLr",
   batchSize: "batchTokens",
   maxSteps: "steps",
+  labelSmoothingFactor: "labelSmoothing",
+  numGenerations: "groupSize",
+  maxCompletionLength: "maxNewTokens",
+  responseLength: "maxNewTokens",
+  cliprange: "clipRange",
+  cliprangeValue: "valueClip",
+  vfCoef: "valueCoef",
+  numMiniBatches: "minibatches",
+  numPpoEpochs: "epochs",
 };
 
 export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -20,6 +20,28 @@ function averageRate(): (m: StepMetrics) => number {
   };
 }
 
+/** What matters most of a step, by what it measured. */
+function measured(m: StepMetrics): string[] {
+  const shown = (name: string, key: `${string}/${string}`, digits: number): string[] =>
+    m[key] === undefined ? [] : [`${name} ${m[key].toFixed(digits)}`];
+  return [
+    ...shown("score", "rollout/score", 4),
+    ...shown("kl", "objective/kl", 4),
+    `loss ${m.loss.toFixed(4)}`,
+    ...shown("accuracy", "rewards/accuracies", 2),
+    ...shown("margin", "rewards/margins", 4),
+  ];
+}
+
+/** The losses of the validation sets, and how often what was chosen has the higher reward. */
+function validated({ validation = {} }: StepMetrics): string[] {
+  return Object.entries(validation).flatMap(([name, value]) => {
+    if (!name.includes("/")) return [`${name} ${value.toFixed(4)}`];
+    const [set, what] = name.split("/rewards/");
+    return what === "accuracies" ? [`${set} accuracy ${value.toFixed(2)}`] : [];
+  });
+}
+
 /** JSON lines for programs, a bar on a terminal, a line now and then in a log. */
 export function showProgress(steps: number, json: boolean): Progress {
   if (json) return { step: printJson, end: () => undefined };
@@ -27,13 +49,13 @@ export function showProgress(steps: number, json: boolean): Progress {
 }
 
 function bar(steps: number): Progress {
-  const format = "{bar} step {value}/{total} · loss {loss} · {rate} tokens/s · {eta_formatted} left";
+  const format = "{bar} step {value}/{total} · {measured} · {rate} tokens/s · {eta_formatted} left";
   const shown = new SingleBar({ format, hideCursor: true, etaBuffer: 20 }, Presets.shades_classic);
   const rate = averageRate();
   let started = false;
   return {
     step: (m) => {
-      const payload = { loss: m.loss.toFixed(4), rate: rate(m) };
+      const payload = { measured: measured(m).join(" · "), rate: rate(m) };
       if (started) shown.update(m.step, payload);
       else shown.start(steps, m.step, payload);
       started = true;
@@ -52,11 +74,8 @@ function lines(steps: number): Progress {
   let shown: StepMetrics | undefined;
   let next = 0;
   const print = (m: StepMetrics): void => {
-    const sets = Object.entries(m.validation ?? {});
-    const validation = sets.map(([name, loss]) => ` · ${name} ${loss.toFixed(4)}`);
-    process.stdout.write(
-      `step ${m.step}/${steps} · loss ${m.loss.toFixed(4)}${validation.join("")} · lr ${m.lr.toPrecision(3)} · ${rate} tokens/s\n`,
-    );
+    const words = [...measured(m), ...validated(m), `lr ${m.lr.toPrecision(3)}`, `${rate} tokens/s`];
+    process.stdout.write(`step ${m.step}/${steps} · ${words.join(" · ")}\n`);
     shown = m;
     next = performance.now() + kQuiet * 1000;
   };

@@ -13,7 +13,7 @@ import {
 import { sha256OfFiles } from "../io/file_hash.ts";
 import { targetCount } from "../text/token_batch.ts";
 import type { TrainOptions } from "../train/loop.ts";
-import { checkRunFolder, openRunFolder, readRunRecord } from "../train/run_folder.ts";
+import { checkRunFolder, openRunFolder, readRunRecord, type WrittenSample } from "../train/run_folder.ts";
 import { lockRunFolder } from "../train/run_lock.ts";
 import { dtypeOption, openDevice, threadsOption } from "./device.ts";
 import { onInterrupt } from "./interrupt.ts";
@@ -21,16 +21,16 @@ import { optimizerFrom, optimizerOptions } from "./optimizer_options.ts";
 import { type Command, filePath, jsonOption, UsageError } from "./options.ts";
 import { note } from "./output.ts";
 import { showProgress } from "./progress.ts";
+import { writeRunReport } from "./run_report.ts";
 import { versions } from "./versions.ts";
 
-/** What every trainer takes. */
-export const trainingOptions = {
+/** What every run takes. */
+export const runOptions = {
   out: filePath().describe("folder of the run: result, metrics.jsonl, checkpoints, run.json"),
   steps: z
     .int()
     .min(1)
     .describe("updates to do in all; more of them with --resume stretch the learning rate's way"),
-  batchTokens: z.int().min(1).default(4096).describe("tokens of a batch"),
   seed: z.int().min(0).default(0).describe("decides order of data, dropout, initial weights"),
   checkpointEvery: z.int().min(0).default(500).describe("updates between checkpoints; 0: at the end only"),
   resume: z
@@ -42,17 +42,45 @@ export const trainingOptions = {
     .boolean()
     .default(false)
     .describe("run layers again in the backward pass: less memory, more time"),
-  validation: filePath().optional().describe("file like --data, to measure the loss on"),
-  validateEvery: z.int().min(1).optional().describe("updates between validations; default: at the end only"),
   ...optimizerOptions,
   ...dtypeOption,
   ...threadsOption,
   ...jsonOption,
 };
-type Options = z.output<z.ZodObject<typeof trainingOptions>> & { model: string; data: string };
+
+/** What runs take that measure on a file of its own. */
+export const validationOptions = {
+  validation: filePath().optional().describe("file like --data, to measure the loss on"),
+  validateEvery: z.int().min(1).optional().describe("updates between validations; default: at the end only"),
+};
+
+/** What runs on tokens take. */
+export const trainingOptions = {
+  batchTokens: z.int().min(1).default(4096).describe("tokens of a batch"),
+  ...validationOptions,
+  ...runOptions,
+};
+
+type ValidationOptions = z.output<z.ZodObject<typeof validationOptions>>;
+type Options = z.output<z.ZodObject<typeof runOptions>> &
+  ValidationOptions & {
+    model: string;
+    data: string;
+    /** Updates of a step are epochs · minibatches; 1 each where there are none. */
+    epochs?: number;
+    minibatches?: number;
+  };
 
 /** Settings that may differ when a run goes on: how far it goes, and what doesn't change the numbers. */
-const kFree = ["checkpointEvery", "recompute", "steps", "threads", "validateEvery", "validation"];
+const kFree = [
+  "checkpointEvery",
+  "recompute",
+  "samplesEvery",
+  "steps",
+  "threads",
+  "validateEvery",
+  "validation",
+];
 /** Settings that say how to call, not what to do. */
 const kUnrecorded = ["json", "out", "resume"];
 
@@ -75,13 +103,15 @@ export interface Context {
   /** Opens a corpus that is closed when the run ends, however it does. */
   open(file: string): Promise<Corpus>;
   /** Options that all trainers take. */
-  loop: Omit<TrainOptions, "model">;
+  loop: Omit<TrainOptions, "model" | "params" | "validation">;
 }
 
 /** What a trainer gives: its steps, and what to do with the result. */
 export interface Run {
   steps: AsyncIterable<StepMetrics>;
   save: () => Promise<void>;
+  /** What the policy wrote in a step and is to be kept; asked once for each step. */
+  written?: (step: number) => readonly WrittenSample[];
 }
 
 /**
@@ -120,7 +150,8 @@ async function trainIn(
   begin: (context: Omit<Context, "open">) => Promise<Run>,
 ): Promise<void> {
   const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
-  const optimizer = optimizerFrom(options);
+  const { epochs = 1, minibatches = 1 } = options;
+  const optimizer = optimizerFrom(options, epochs * minibatches);
   const tokenizer = await loadTokenizer(options.model);
   const dataSha256 = await sha256OfFiles(filesOf(options.data));
   using device = await openDevice(options.threads);
@@ -140,6 +171,7 @@ async function trainIn(
   try {
     for await (const m of run.steps) {
       folder.log(m);
+      for (const sample of run.written?.(m.step) ?? []) folder.keep(sample);
       progress.step(m);
       ended = m.step;
     }
@@ -148,13 +180,15 @@ async function trainIn(
     folder.close();
     interrupt.end();
   }
-  if (signal.aborted && ended < steps) {
+  const stopped = signal.aborted && ended < steps;
+  if (!stopped) await run.save();
+  if (ended > 0) await writeRunReport(folder, name, settings);
+  if (stopped) {
     const where = ended === 0 ? "before the first step" : `after step ${ended} of ${steps}`;
     note(`Stopped ${where}. Go on: mixwright ${name} --resume --out ${out}`);
     process.exitCode = 130;
     return;
   }
-  await run.save();
   if (!options.json) process.stdout.write(`saved in ${out}\n`);
 }
 
@@ -162,10 +196,10 @@ async function trainIn(
 const filesOf = (data: string): string[] => (data.endsWith(".ds") ? [data, `${data}.index`] : [data]);
 
 /** The trainers' option for `--validation`, whose batches `read` makes. */
-export async function validationOf(
-  { validation: file, validateEvery, steps }: Options,
-  read: (file: string) => Promise<TokenBatch[]>,
-): Promise<Pick<TrainOptions, "validation">> {
+export async function validationOf<B extends TokenBatch>(
+  { validation: file, validateEvery, steps }: ValidationOptions & { steps: number },
+  read: (file: string) => Promise<readonly B[]>,
+): Promise<Pick<TrainOptions<B>, "validation">> {
   if (file === undefined) return {};
   const batches = await read(file);
   if (!batches.some((batch) => targetCount(batch) > 0))

@@ -1,14 +1,13 @@
 import type { StepMetrics } from "../train/metrics.ts";
+import { alignmentFacts, alignmentSections, lossNote } from "./alignment_report.ts";
 import { loadSections } from "./load_report.ts";
+import { pointsOf, validationCurves, withSmoothed } from "./metric_curves.ts";
 import { numberText } from "./number_text.ts";
-import type { Curves, Facts, Section, Series } from "./sections.ts";
-import { type Point, smooth } from "./smooth.ts";
-
-/** Fewer steps than this are drawn as they are, without a smoothed curve. */
-const kSmoothedSteps = 100;
+import type { Curves, Facts, Section } from "./sections.ts";
+import type { Point } from "./smooth.ts";
 
 /**
- * Sections for the lines of a metrics.jsonl: results, losses, rates, and the load of the experts. Where a resumed run
+ * Sections for the lines of a metrics.jsonl: results, losses, what alignment measures, rates, and the load of the experts. Where a resumed run
  * wrote a step twice, the later line counts. A loss that isn't finite, null in JSON, leaves a gap.
  */
 export function metricsSections(lines: readonly StepMetrics[]): Section[] {
@@ -17,6 +16,7 @@ export function metricsSections(lines: readonly StepMetrics[]): Section[] {
   return [
     result(steps),
     lossCurves(steps),
+    ...alignmentSections(steps),
     ...single(steps, "lr", "Learning rate", "Of each update."),
     ...single(steps, "gradNorm", "Gradient norm", "Of all gradients together, before clipping. Log scale."),
     ...single(
@@ -35,24 +35,24 @@ function result(steps: readonly StepMetrics[]): Facts {
   const last = steps.at(-1)!;
   const facts: Record<string, string | number> = { Steps: last.step, Tokens: last.tokens };
   facts["Training loss"] = mean(steps.slice(-Math.ceil(steps.length / 50)).map((m) => m.loss));
-  for (const [name, points] of validationCurves(steps)) {
+  for (const [name, points] of validationLosses(steps)) {
     const finite = points.filter(([, y]) => Number.isFinite(y));
     const best = finite.reduce((a, b) => (b[1] < a[1] ? b : a), finite[0] ?? points[0]!);
     facts[`Best loss on ${name} (step ${numberText(best[0])})`] = best[1];
   }
+  Object.assign(facts, alignmentFacts(steps));
   facts["Tokens per second"] = Math.round(mean(steps.map((m) => m.tokensPerSecond).filter(Number.isFinite)));
   return { kind: "facts", title: "Result", facts };
 }
 
 function lossCurves(steps: readonly StepMetrics[]): Curves {
-  const validation = [...validationCurves(steps)].map(([name, points]) => ({ name, points }));
+  const validation = validationLosses(steps).map(([name, points]) => ({ name, points }));
   const series = [...withSmoothed("training", pointsOf(steps, "loss")), ...validation];
   const log = series.every((s) => s.points.every(([, y]) => y > 0 || !Number.isFinite(y)));
-  const means = "Mean over the targets, in nats per token; training counts the router losses in.";
   return {
     kind: "curves",
     title: "Loss",
-    note: `${means}${log ? " Log scale." : ""} Drag to zoom, double-click to go back.`,
+    note: `${lossNote(steps)}${log ? " Log scale." : ""} Drag to zoom, double-click to go back.`,
     xLabel: "step",
     yLabel: "loss",
     series,
@@ -75,30 +75,9 @@ function single(
   return [{ kind: "curves", title, note, xLabel: "step", yLabel, series, log: key === "gradNorm" }];
 }
 
-function pointsOf(steps: readonly StepMetrics[], key: keyof StepMetrics): Point[] {
-  return steps.filter((m) => m[key] !== undefined).map((m) => [m.step, m[key] as number]);
-}
-
-/** A noisy curve, pale, and its smoothed one; short curves as they are. */
-function withSmoothed(name: string, points: readonly Point[]): Series[] {
-  if (points.length < kSmoothedSteps) return [{ name, points }];
-  return [
-    { name, points, faint: true },
-    { name: "smoothed", points: smooth(points) },
-  ];
-}
-
-/** The curve of each validation set, in the order in which they came up. */
-function validationCurves(steps: readonly StepMetrics[]): Map<string, Point[]> {
-  const curves = new Map<string, Point[]>();
-  for (const { step, validation } of steps) {
-    for (const [name, loss] of Object.entries(validation ?? {})) {
-      if (!curves.has(name)) curves.set(name, []);
-      curves.get(name)!.push([step, loss]);
-    }
-  }
-  return curves;
-}
+/** The loss on each validation set; what else was measured there has charts of its own. */
+const validationLosses = (steps: readonly StepMetrics[]): [string, Point[]][] =>
+  [...validationCurves(steps)].filter(([name]) => !name.includes("/"));
 
 /** NaN for none, and if any isn't finite. */
 function mean(values: readonly number[]): number {

@@ -47,13 +47,13 @@ export function batchSteps<B extends TokenBatch>(options: BatchStepOptions<B>): 
   };
 }
 
-/** Means of an objective's loss and metrics over batches, without a gradient. */
+/** Means of an objective's loss and metrics over the batches that have them, without a gradient. */
 export async function measure<B extends TokenBatch>(
   { loss, count = targetCount }: Objective<B>,
   batches: readonly B[],
 ): Promise<Record<string, number>> {
-  const whole = batches.reduce((n, batch) => n + count(batch), 0);
-  const means: Record<string, number> = {};
+  const sums: Record<string, number> = {};
+  const counts: Record<string, number> = {};
   for (const batch of batches) {
     const own = count(batch);
     const measured = withoutGrad(() =>
@@ -66,8 +66,9 @@ export async function measure<B extends TokenBatch>(
     const values = await Promise.all(present.map(({ value }) => value.item()));
     disposeAll(measured);
     present.forEach(({ name }, i) => {
-      means[name] = (means[name] ?? 0) + (values[i]! * own) / whole;
+      sums[name] = (sums[name] ?? 0) + values[i]! * own;
+      counts[name] = (counts[name] ?? 0) + own;
     });
   }
-  return means;
+  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / counts[name]!]));
 }

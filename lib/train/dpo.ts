@@ -30,7 +30,14 @@ import {
 } from "./pair_losses.ts";
 import { completionWeights, targetCounts, withPromptTargets } from "./pair_tokens.ts";
 import { listOf, logRatios, perToken } from "./preference/pair.ts";
-import { defaultReference, initialReference, type Reference, referencePass } from "./reference.ts";
+import {
+  defaultReference,
+  initialReference,
+  initialValidation,
+  type Reference,
+  referenceOf,
+  referencePass,
+} from "./reference.ts";
 import { rewardMetrics } from "./reward_metrics.ts";
 import type { MeasuredLoss } from "./step.ts";
 
@@ -85,15 +92,16 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
   const data = rowsSha256(pairs);
   let referenceLogProbs: ((batch: PairBatch) => Tensor) | undefined;
   if (reference === "initial") {
-    const sets = options.validation?.sets ?? {};
-    const numbers = await initialReference(model, {
-      ...{ pairs, sets, batchSize },
-      pass: policy.logProbs,
-      dir: checkpoint?.dir,
-      key: JSON.stringify({ data, ldAlpha, sets: rowsSha256(Object.entries(sets)) }),
+    const how = { pass: policy.logProbs, dir: checkpoint?.dir };
+    const key = JSON.stringify({ data, ldAlpha });
+    const known = await initialReference(model, pairs, { ...how, batchSize, key });
+    const others = Object.values(options.validation?.sets ?? {}).flat();
+    const validation = await initialValidation(model, others, {
+      ...how,
+      key: JSON.stringify({ batches: batchesSha256(others), ldAlpha }),
     });
     referenceLogProbs = (batch) => {
-      const values = numbers(batch);
+      const values = validation.get(batch) ?? referenceOf(batch, known);
       return model.device.tensor(values, [values.length]);
     };
   } else if (reference !== undefined) {
@@ -108,6 +116,11 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
     fingerprint: { batchSize, data, ldAlpha, loss: lossFingerprint(options), ...settingsOf(options) },
   });
 }
+
+const batchesSha256 = (batches: readonly PairBatch[]): string =>
+  rowsSha256(
+    batches.map(({ tokens, targets, offsets }) => [tokens, targets, offsets].map((ids) => [...ids])),
+  );
 
 interface Term {
   name: string;

@@ -113,13 +113,19 @@ const kOtherNames: Readonly<Record<string, PairLossName>> = { sigmoid: "dpo", cd
 const camel = (name: string): string =>
   name.replace(/[_-]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
-/** A loss by its name, snake_case ones too. Throws ConfigError, with the nearest, for one there isn't. */
-export function pairLossNamed(name: string): { name: PairLossName; loss: PairLoss } {
+/** The name of a loss, of which snake_case and TRL's names are others; undefined for one there isn't. */
+export function pairLossOf(name: string): PairLossName | undefined {
   const wanted = camel(name);
-  const known = wanted in pairLosses ? (wanted as PairLossName) : kOtherNames[wanted];
+  if (Object.hasOwn(pairLosses, wanted)) return wanted as PairLossName;
+  return Object.hasOwn(kOtherNames, wanted) ? kOtherNames[wanted] : undefined;
+}
+
+/** A loss by its name. Throws ConfigError, with the nearest, for one there isn't. */
+export function pairLossNamed(name: string): { name: PairLossName; loss: PairLoss } {
+  const known = pairLossOf(name);
   if (known) return { name: known, loss: pairLosses[known] };
   const names = Object.keys(pairLosses);
-  const meant = nearest(wanted, names);
+  const meant = nearest(camel(name), names);
   throw new ConfigError(
     `trainDpo: unknown loss "${name}"${meant ? `, is it ${meant}?` : "."} Known are ${names.join(", ")}`,
     "loss",

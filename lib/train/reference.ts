@@ -72,86 +72,87 @@ export function referencePass<B extends TokenBatch>(
 /** Without a reference given: the model without its adapter, or as it is at the start. */
 export const defaultReference = (model: Model): Reference => model.adapter?.off ?? "initial";
 
+/** Log-probabilities of all pairs, computed once: [N] each. */
+export interface PairReference {
+  chosen: Float32Array;
+  rejected: Float32Array;
+}
+
 interface InitialOptions {
-  pairs: readonly Pair[];
-  /** Validation batches, by set. */
-  sets: Readonly<Record<string, readonly PairBatch[]>>;
   batchSize: number;
   pass: Pass<PairBatch>;
-  /** Where the numbers are kept: a run that is resumed reads them, as the model has changed by then. */
   dir: string | undefined;
   /** What the numbers depend on: pairs and settings. */
   key: string;
 }
 
 /**
- * The model's summed log-probabilities as it is now, computed once: of each batch of the pairs, and of the validation batches, [2P],
- * the chosen ones first. Throws FormatError for a file of other pairs.
+ * The model's summed log-probabilities of all pairs. With `dir`, they are kept there, and read from there when a run is
+ * resumed: by then the model has changed. Throws FormatError for a file of other pairs.
  */
 export async function initialReference(
   model: Model,
-  { pairs, sets, batchSize, pass, dir, key }: InitialOptions,
-): Promise<(batch: PairBatch) => Float32Array> {
-  const lists = { pairs: packPairs(pairs, batchSize), ...renamed("validation.", sets) };
+  pairs: readonly Pair[],
+  { batchSize, pass, dir, key }: InitialOptions,
+): Promise<PairReference> {
   const file = dir === undefined ? undefined : path.join(dir, "reference.safetensors");
-  const known =
-    file !== undefined && existsSync(file)
-      ? await readReference(file, key, Object.keys(lists))
-      : await measure(model, lists, pass);
-  if (file !== undefined) await writeReference(file, key, known);
-  const [chosen, rejected] = [new Float32Array(pairs.length), new Float32Array(pairs.length)];
-  const validation = new Map<PairBatch, Float32Array>();
-  for (const [name, batches] of Object.entries(lists)) {
-    let at = 0;
-    for (const batch of batches) {
-      const P = batch.pairs.length;
-      const values = known[name]!.subarray(at, at + 2 * P);
-      at += 2 * P;
-      if (name !== "pairs") validation.set(batch, values);
-      else {
-        batch.pairs.forEach((pair, i) => {
-          chosen[pair] = values[i]!;
-          rejected[pair] = values[P + i]!;
-        });
-      }
-    }
+  if (file !== undefined && existsSync(file)) return readReference(file, key, ["chosen", "rejected"]);
+  const reference = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
+  for (const batch of packPairs(pairs, batchSize)) {
+    const values = await sumsOf(model, batch, pass);
+    batch.pairs.forEach((pair, i) => {
+      reference.chosen[pair] = values[i]!;
+      reference.rejected[pair] = values[batch.pairs.length + i]!;
+    });
   }
-  return (batch) =>
-    validation.get(batch) ??
-    Float32Array.from([...batch.pairs.map((p) => chosen[p]!), ...batch.pairs.map((p) => rejected[p]!)]);
+  if (file !== undefined) await writeReference(file, key, reference);
+  return reference;
 }
 
-const renamed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
-
-async function measure(
+/**
+ * The same of batches that validate, which count pairs of their own: [2P] for each. Kept in a file beside, and read from there
+ * when a run is resumed.
+ */
+export async function initialValidation(
   model: Model,
-  lists: Readonly<Record<string, readonly PairBatch[]>>,
-  pass: Pass<PairBatch>,
-): Promise<Record<string, Float32Array>> {
-  const known: Record<string, Float32Array> = {};
-  for (const [name, batches] of Object.entries(lists)) {
-    const values: number[] = [];
-    for (const batch of batches) {
-      const sums = withoutGrad(() => scope(() => pass(model, batch)));
-      try {
-        values.push(...(await sums.data()));
-      } finally {
-        sums.dispose();
-      }
-    }
-    known[name] = Float32Array.from(values);
+  batches: readonly PairBatch[],
+  { pass, dir, key }: Omit<InitialOptions, "batchSize">,
+): Promise<ReadonlyMap<PairBatch, Float32Array>> {
+  if (batches.length === 0) return new Map();
+  const file = dir === undefined ? undefined : path.join(dir, "reference_validation.safetensors");
+  const starts = [0];
+  for (const { pairs } of batches) starts.push(starts.at(-1)! + 2 * pairs.length);
+  let sums: Float32Array;
+  if (file !== undefined && existsSync(file)) ({ sums } = await readReference(file, key, ["sums"]));
+  else {
+    sums = new Float32Array(starts.at(-1)!);
+    for (const [i, batch] of batches.entries()) sums.set(await sumsOf(model, batch, pass), starts[i]!);
+    if (file !== undefined) await writeReference(file, key, { sums });
   }
-  return known;
+  return new Map(batches.map((batch, i) => [batch, sums.subarray(starts[i]!, starts[i + 1]!)]));
+}
+
+async function sumsOf(model: Model, batch: PairBatch, pass: Pass<PairBatch>): Promise<Float32Array> {
+  const sums = withoutGrad(() => scope(() => pass(model, batch)));
+  try {
+    return (await sums.data()) as Float32Array;
+  } finally {
+    sums.dispose();
+  }
+}
+
+/** The reference of a batch's documents, [2P]: those of the chosen, then those of the rejected. */
+export function referenceOf(batch: PairBatch, { chosen, rejected }: PairReference): Float32Array {
+  return Float32Array.from([...batch.pairs.map((p) => chosen[p]!), ...batch.pairs.map((p) => rejected[p]!)]);
 }
 
 async function writeReference(
   file: string,
   key: string,
-  known: Readonly<Record<string, Float32Array>>,
+  columns: { readonly [name: string]: Float32Array } | PairReference,
 ): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
-  const entries = Object.entries(known).map(([name, values]) => ({
+  const entries = Object.entries(columns).map(([name, values]: [string, Float32Array]) => ({
     name,
     dtype: "F32" as const,
     shape: [values.length],
@@ -160,11 +161,11 @@ async function writeReference(
   await writeSafetensors(file, entries, { key });
 }
 
-async function readReference(
+async function readReference<Name extends string>(
   file: string,
   key: string,
-  names: readonly string[],
-): Promise<Record<string, Float32Array>> {
+  names: readonly Name[],
+): Promise<Record<Name, Float32Array>> {
   const open = await openSafetensors(file);
   try {
     if (open.metadata.key !== key) {
@@ -173,9 +174,9 @@ async function readReference(
         file,
       );
     }
-    const known: Record<string, Float32Array> = {};
-    for (const name of names) known[name] = new Float32Array((await open.read(name)).buffer);
-    return known;
+    const columns = {} as Record<Name, Float32Array>;
+    for (const name of names) columns[name] = new Float32Array((await open.read(name)).buffer);
+    return columns;
   } finally {
     await open.close();
   }

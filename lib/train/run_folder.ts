@@ -18,12 +18,26 @@ export interface RunRecord {
   dataSha256: string;
 }
 
-/** An open folder of a run: `run.json`, `metrics.jsonl`, `checkpoints/`, and in the end what was trained. */
+/** Something that the policy wrote in a step, and its score. */
+export interface WrittenSample {
+  step: number;
+  score: number;
+  prompt: string;
+  completion: string;
+  finished: string;
+}
+
+/**
+ * An open folder of a run: `run.json`, `metrics.jsonl`, `samples.jsonl` where a policy writes, `checkpoints/`, and in the end what
+ * was trained.
+ */
 export interface RunFolder {
   dir: string;
   checkpoints: string;
   /** Appends a line to metrics.jsonl. */
   log(metrics: StepMetrics): void;
+  /** Appends a line to samples.jsonl. */
+  keep(sample: WrittenSample): void;
   close(): void;
 }
 
@@ -31,6 +45,8 @@ export interface RunFolder {
 const kBefore = ["run.json", kLockName];
 
 const recordFile = (dir: string): string => path.join(dir, "run.json");
+export const metricsFile = (dir: string): string => path.join(dir, "metrics.jsonl");
+export const samplesFile = (dir: string): string => path.join(dir, "samples.jsonl");
 const checkpointsIn = (dir: string): string => path.join(dir, "checkpoints");
 const newestStep = async (dir: string): Promise<number> =>
   (await checkpointSteps(checkpointsIn(dir))).at(-1) ?? 0;
@@ -74,8 +90,8 @@ export async function checkRunFolder(
 }
 
 /**
- * Begins a run in a folder that checkRunFolder accepts, or goes on with the one that is there: lines of metrics.jsonl after
- * the newest checkpoint's step are cut off. Throws ConfigError for settings that differ from the first start's, other than
+ * Begins a run in a folder that checkRunFolder accepts, or goes on with the one that is there: lines of metrics.jsonl and
+ * samples.jsonl after the newest checkpoint's step are cut off. Throws ConfigError for settings that differ from the first start's, other than
  * those named in `free`.
  */
 export async function openRunFolder(
@@ -84,24 +100,31 @@ export async function openRunFolder(
   free: readonly string[],
 ): Promise<RunFolder> {
   const before = await readRunRecord(dir);
-  const metricsFile = path.join(dir, "metrics.jsonl");
   const step = await newestStep(dir);
   if (before) {
     if (!(await namesIn(dir)).every((name) => kBefore.includes(name))) checkSame(dir, before, record, free);
-    await cutMetrics(metricsFile, step);
+    for (const file of [metricsFile(dir), samplesFile(dir)]) await cutLines(file, step);
   }
   await writeFileAtomically(recordFile(dir), async (handle) => {
     await handle.writeFile(`${JSON.stringify(record, null, 2)}\n`);
   });
   let metrics: JsonlWriter | undefined;
+  let samples: JsonlWriter | undefined;
   return {
     dir,
     checkpoints: checkpointsIn(dir),
     log: (m) => {
-      metrics ??= openJsonlWriter(metricsFile);
+      metrics ??= openJsonlWriter(metricsFile(dir));
       metrics.append(m);
     },
-    close: () => metrics?.close(),
+    keep: (sample) => {
+      samples ??= openJsonlWriter(samplesFile(dir));
+      samples.append(sample);
+    },
+    close: () => {
+      metrics?.close();
+      samples?.close();
+    },
   };
 }
 
@@ -130,11 +153,11 @@ function checkSame(dir: string, before: RunRecord, now: RunRecord, free: readonl
 }
 
 /** Keeps the lines up to `step`: those of a run that was killed may go further than its checkpoint, and end in half a line. */
-async function cutMetrics(file: string, step: number): Promise<void> {
+async function cutLines(file: string, step: number): Promise<void> {
   const text = await readTextIfThere(file);
   if (text === undefined) return;
   const whole = text.split("\n").slice(0, -1);
-  const kept = whole.filter((line) => (JSON.parse(line) as StepMetrics).step <= step);
+  const kept = whole.filter((line) => (JSON.parse(line) as { step: number }).step <= step);
   await writeFileAtomically(file, async (handle) => {
     await handle.writeFile(kept.map((line) => `${line}\n`).join(""));
   });

@@ -1,0 +1,14 @@
+import type { Dropped } from "../index.ts";
+import { note } from "./output.ts";
+
+/** Tells of rows that were cut or left out; `kept` are the `what` that remain. */
+export function noteRows(
+  what: string,
+  kept: readonly unknown[],
+  { truncated, dropped }: { truncated: number; dropped: readonly Dropped[] },
+  maxLength: number,
+): void {
+  const [first] = dropped;
+  if (truncated > 0) note(`${truncated} of ${kept.length} ${what} are cut to ${maxLength} tokens`);
+  if (first) note(`${dropped.length} ${what} are left out, the first in line ${first.line}: ${first.reason}`);
+}
