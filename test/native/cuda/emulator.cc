@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/exec.h"
+#include "core/dtype.h"
 
 #undef threadIdx
 #undef blockIdx
@@ -316,31 +316,5 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   }
   warp_barrier();
 }
-
-// The engine's device, without one: memory is the host's, everything is done at once.
-std::string why_no_device() { return ""; }
-int device_count() { return 1; }
-// Shared memory of a block as a GPU of compute capability 8.0 has it, or EMULATED_SHARED_KB: 99 of 8.6 and 8.9.
-Properties properties(int) {
-  const char* const given = std::getenv("EMULATED_SHARED_KB");
-  return {"emulated", 8, 0, 4, int64_t(8) << 30, int64_t(given ? std::atoi(given) : 160) << 10};
-}
-
-Exec::Exec(int ordinal) : properties_(cuda::properties(ordinal)), ordinal_(ordinal), fault_(new Fault{}) {}
-Exec::~Exec() {
-  for (auto& own : scratch_) std::free(own.memory);
-  delete fault_;
-}
-void Exec::wait() {}
-void Exec::use_here() {}
-void* Exec::take(size_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }
-void Exec::give_back(void* memory) { std::free(memory); }
-void Exec::copy_in(void* device, const void* host, int64_t bytes) {
-  if (bytes > 0) std::memcpy(device, host, size_t(bytes));
-}
-void Exec::copy_out(void* host, const void* device, int64_t bytes) {
-  if (bytes > 0) std::memcpy(host, device, size_t(bytes));
-}
-void Exec::fill(void* device, int byte, int64_t bytes) { std::memset(device, byte, size_t(bytes)); }
 
 }  // namespace mixwright::cuda
