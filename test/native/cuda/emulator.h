@@ -1,8 +1,8 @@
 // CUDA's words for plain C++: kernels compiled with it run on the CPU, block after block, each thread of a block a fiber that
 // gives way at barriers. It is there to test kernels, not to be fast:
 // - the order of threads and blocks turns round from launch to launch, so that a missing barrier shows;
-// - dynamic shared memory starts as NaN, and a block that wrote to the 1024 bytes before or after it ends the process;
-// - asynchronous copies happen only when they are waited for.
+// - shared memory starts as NaN, and a block that wrote to the 1024 bytes before or after the dynamic one ends the process;
+// - asynchronous copies happen when they are waited for, or at once in every third and fourth launch.
 // Warp functions need all threads of the warp that still run.
 #pragma once
 #include <algorithm>

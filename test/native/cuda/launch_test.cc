@@ -42,6 +42,33 @@ __global__ void stay(const std::atomic<bool>* go) {
 }
 __global__ void add_one(int32_t* x) { *x += 1; }
 
+__global__ void look_at_arrays(int32_t* fresh) {
+  __shared__ float own[40];
+  if (std::isnan(own[39])) atomicAdd(fresh, 1);
+  own[39] = 1;
+}
+// When does an asynchronous copy happen?
+__global__ void look_at_copy(const float* one, int32_t* early, int32_t* late) {
+  MW_SHARED(float, to);
+  to[0] = 0;
+  copy_async(to, one);
+  copy_commit();
+  atomicAdd(to[0] == 1 ? early : late, 1);
+  copy_wait<0>();
+  if (to[0] != 1) *early = *late = 0;
+}
+
+void memory_of_blocks() {
+  Exec exec(0, false);
+  alignas(16) static const float one[4] = {1, 1, 1, 1};
+  int32_t fresh = 0, early = 0, late = 0;
+  launch(exec, look_at_arrays, dim3(5), 1, 0, &fresh);
+  for (int i = 0; i < 8; i++) launch(exec, look_at_copy, dim3(1), 1, 16, static_cast<const float*>(one), &early, &late);
+  exec.settle();
+  expect(fresh == 5, "a block finds nothing in shared memory of what the block before it left there");
+  expect(early == 4 && late == 4, "copies happen early and late, in turns");
+}
+
 void launches_and_sizes() {
   Exec exec(0, false);
   int32_t blocks = 0;
@@ -153,6 +180,7 @@ void errors_that_stay() {
 
 int main() {
   launches_and_sizes();
+  memory_of_blocks();
   reports(false);
   reports(true);
   copies();
