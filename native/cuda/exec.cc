@@ -65,7 +65,7 @@ void Exec::forget(int64_t before) {
 }
 
 void Exec::reset() {
-  waiter_->drain();
+  waiter_->reset();
   finish();
   *fault_ = Fault{};
   forget(mark());

@@ -114,6 +114,11 @@ void Waiter::drain() {
   left_.wait(lock, [this] { return items_.empty(); });
 }
 
+void Waiter::reset() {
+  drain();
+  error_ = 0;
+}
+
 void Waiter::check() const { require_cuda(stream_, cudaError_t(error_.load()), "the device"); }
 
 }  // namespace mixwright::cuda

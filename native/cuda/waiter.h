@@ -33,7 +33,8 @@ class Waiter {
   void copy_out(const void* device, int64_t bytes, const Arrive& arrive);
 
   void drain();  // waits until all that it was given is done
-  // Throws CUDA's error that it met, if it met one: such errors stay.
+  void reset();  // the same, and forgets the error that it met
+  // Throws CUDA's error that it met, if it met one.
   void check() const;
 
  private:
