@@ -38,9 +38,8 @@ void Exec::begin(const char* op, const std::string* path, int64_t step) {
 }
 
 void Exec::check(int64_t before) {
-  if (told(fault_)) {
-    const Fault fault = *fault_;
-    if (fault.report >= before) return;
+  if (told(fault_) && fault_->report < before) {
+    const Fault& fault = *fault_;
     const std::lock_guard<std::mutex> lock(mutex_);
     const Command& command = reports_[size_t(fault.report - first_)];
     char text[400];

@@ -27,6 +27,7 @@ async function need(command: string, words: readonly string[], env = process.env
  */
 const checks = [
   "test/core/device",
+  "test/core/tensor",
   "test/cuda/waits",
   "test/train/failures",
   "test/ops",
