@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from peer_moe import grouped, loop, route, slices
+from peer_passes import Pass
 
 
 def loaded(how):
@@ -15,7 +16,7 @@ def loaded(how):
     )
     for p in model.parameters():
         p.data = p.data.clone()  # out of the file's pages
-    return model
+    return model.to(torch.get_default_device())
 
 
 def by_hand(model, kind):
@@ -100,4 +101,4 @@ def step(i, how):
         optimizer.step()
         return loss.item()
 
-    return run, lambda: [run() for _ in range(how["checked"])]
+    return Pass(run, numbers=lambda: [run() for _ in range(how["checked"])])
