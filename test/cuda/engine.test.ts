@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
@@ -6,7 +5,6 @@ import { whyNoDriver } from "../../lib/core/cuda_probe.ts";
 import { cudaEnginePaths } from "../../lib/core/native.ts";
 import { child, url } from "../support/child.ts";
 import { works } from "../support/cli.ts";
-import { runTool } from "../support/run_tool.ts";
 
 const file = cudaEnginePaths()[0]!;
 const noDriver = whyNoDriver() !== "";
@@ -14,12 +12,7 @@ const env = { MIXWRIGHT_ENGINE: "cuda" };
 
 // npm run build:cuda makes it, where there are nvcc and cmake.
 describe.runIf(existsSync(file))("the CUDA engine", () => {
-  test("needs no more than the system's C library, and is below 20 MB", ({ skip }) => {
-    if (spawnSync("readelf", ["--version"]).status !== 0) skip("not found: readelf");
-    const needed = [...runTool("readelf", ["-d", file]).matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(
-      ([, name]) => name!,
-    );
-    expect(needed.filter((name) => !/^(lib(c|m|dl|rt|pthread)\.so|ld-linux)/.test(name))).toEqual([]);
+  test("is below 20 MB", () => {
     expect(statSync(file).size).toBeLessThan(20e6);
   });
 
