@@ -8,12 +8,13 @@ from peer_passes import Pass
 
 
 def loaded(how):
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        how["model"],
-        dtype=getattr(torch, how["dtype"]),
-        attn_implementation="sdpa",
-        experts_implementation=how["experts"] if how["experts"] in ("eager", "grouped_mm") else "eager",
-    )
+    with torch.device("cpu"):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            how["model"],
+            dtype=getattr(torch, how["dtype"]),
+            attn_implementation="sdpa",
+            experts_implementation=how["experts"] if how["experts"] in ("eager", "grouped_mm") else "eager",
+        )
     for p in model.parameters():
         p.data = p.data.clone()  # out of the file's pages
     return model.to(torch.get_default_device())
