@@ -92,8 +92,9 @@ function scratch(): string {
 
 const run: Record<Section, (deadline: number) => Promise<void>> = {
   ops: async (deadline) => {
-    runTests(report, "Ops: against float64 oracles, and against the CPU engine", opTests, deadline);
-    await report.section("Timings", () => timeOps(deadline));
+    const title = "Ops: against float64 oracles, and against the CPU engine";
+    runTests(report, title, opTests, deadline - 0.25 * limitOf("ops"));
+    await timeOps(report, deadline);
     if (values.sanitize) runSanitized(report, opTests, 2 * limitOf("ops"));
   },
   models: async (deadline) => {

@@ -3,6 +3,9 @@ import path from "node:path";
 
 export type Cells = (string | number)[];
 
+const line = (cells: Cells): string =>
+  `| ${cells.map((cell) => String(cell).replaceAll("|", "/")).join(" | ")} |`;
+
 /** Markdown on stdout and, with a folder, in report.md there as well; figures as one JSON object a line in raw.jsonl. */
 export class Report {
   failed = false;
@@ -19,11 +22,20 @@ export class Report {
     this.append("report.md", text);
   };
 
-  table(...rows: Cells[]): void {
-    const [head, ...body] = rows.map(
-      (row) => `| ${row.map((cell) => String(cell).replaceAll("|", "/")).join(" | ")} |`,
-    );
-    this.print("", head!, `|${" --- |".repeat(rows[0]!.length)}`, ...body, "");
+  /** The head of a table whose rows come one by one. */
+  head(...cells: Cells): void {
+    this.print("", line(cells), `|${" --- |".repeat(cells.length)}`);
+  }
+
+  row(...cells: Cells): void {
+    if (cells.includes("FAILED")) this.failed = true;
+    this.print(line(cells));
+  }
+
+  table(...[head, ...body]: Cells[]): void {
+    this.head(...head!);
+    for (const row of body) this.row(...row);
+    this.print("");
   }
 
   readonly keep = (entry: object): void => this.append("raw.jsonl", `${JSON.stringify(entry)}\n`);
@@ -37,7 +49,6 @@ export class Report {
     this.print("", `## ${title}`);
     try {
       const found = await rows();
-      if (found.some((row) => row.includes("FAILED"))) this.failed = true;
       this.table(...found);
       const [head, ...body] = found;
       for (const row of body)

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import type { Cells, Report } from "./report.ts";
+import type { Report } from "./report.ts";
 import type { Outcome } from "./run_tests.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
@@ -21,13 +21,15 @@ export function runTests(
   report.print("", `## ${title}`);
   if (files.length === 0) report.failed = true;
   const details: string[] = [];
-  const rows = files.map((file): Cells => {
+  report.head("tests", "passed", "failed", "skipped", "seconds");
+  for (const file of files) {
     const name = file.replace(/\.test\.js$/, "");
     const [command, ...words] = [...prefix, process.execPath, path.join(import.meta.dirname, "run_tests.js")];
     const from = performance.now();
     if (from > deadline) {
       report.failed = true;
-      return [name, 0, 0, 0, "not run: time is up"];
+      report.row(name, 0, 0, 0, "not run: time is up");
+      continue;
     }
     const { status, signal, stdout, stderr } = spawnSync(
       command!,
@@ -36,7 +38,7 @@ export function runTests(
         encoding: "utf8",
         env: { ...process.env, MIXWRIGHT_TEST_DEVICE: "cuda", NO_COLOR: "1" },
         maxBuffer: 1 << 28,
-        timeout: deadline - from,
+        timeout: Math.ceil(deadline - from),
         killSignal: "SIGKILL",
       },
     );
@@ -49,10 +51,9 @@ export function runTests(
     if (failures.length > 0) report.failed = true;
     for (const failure of failures) details.push(`- **${file}** ${failure.slice(0, 4000)}`);
     report.keep({ title, file, passed, skipped, failures, seconds });
-    return [name, passed, failures.length, skipped, seconds];
-  });
-  report.table(["tests", "passed", "failed", "skipped", "seconds"], ...rows);
-  report.print(...details);
+    report.row(name, passed, failures.length, skipped, seconds);
+  }
+  report.print("", ...details);
 }
 
 const tools = ["memcheck", "racecheck", "synccheck", "initcheck"];

@@ -4,36 +4,37 @@ import { interleaved } from "../../bench/measure.ts";
 import { type BenchCase, type Cost, forwardPass, Operands, trainingPass } from "../../bench/workload.ts";
 import { device } from "../../lib/core/device.ts";
 import type { DType } from "../../lib/core/dtype.ts";
-
-type Rows = (string | number)[][];
+import type { Cells, Report } from "./report.ts";
 
 /** Every bench of the project at its own sizes, until `deadline`. A pass that fails has its reason in the place of figures. */
-export async function timeOps(deadline: number): Promise<Rows> {
+export async function timeOps(report: Report, deadline: number): Promise<void> {
   const folder = path.resolve(import.meta.dirname, "../../bench");
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".bench.js"))
     .sort();
-  const rows: Rows = [["bench", "case", "format", "pass", "ms", "GFLOP/s", "GB/s", "tokens/s"]];
+  const head = ["bench", "case", "format", "pass", "ms", "GFLOP/s", "GB/s", "tokens/s"];
+  report.print("", "## Timings");
+  report.head(...head);
   for (const file of files) {
     const { cases } = (await import(path.join(folder, file))) as { cases: BenchCase[] };
     for (const bench of cases) {
       for (const dtype of bench.dtypes ?? (["f32", "bf16"] as const)) {
         const names = [file.replace(/\.bench\.js$/, ""), bench.title, dtype];
-        const add = (...figures: (string | number)[]): void => void rows.push([...names, ...figures]);
+        const add = (...figures: Cells): void => {
+          const cells = [...names, ...figures];
+          report.row(...cells);
+          report.keep(Object.fromEntries(cells.map((cell, i) => [head[i], cell])));
+        };
         if (performance.now() > deadline) add("left out", "time is up", "", "", "");
         else
           await timeCase(bench, dtype, add).catch((error: Error) => add("FAILED", error.message, "", "", ""));
       }
     }
   }
-  return rows;
+  report.print("");
 }
 
-async function timeCase(
-  bench: BenchCase,
-  dtype: DType,
-  add: (...figures: (string | number)[]) => void,
-): Promise<void> {
+async function timeCase(bench: BenchCase, dtype: DType, add: (...figures: Cells) => void): Promise<void> {
   using dev = await device("cuda");
   const operands = new Operands(dev, dtype);
   const workload = bench.make(operands);
