@@ -95,11 +95,14 @@ export function loadEngine(paths: readonly string[], build = cpuBuild): Engine {
       tried.push(`  ${file}: ${(error as Error).message.split("\n")[0]}`);
     }
   }
+  const older = tried.some((line) => line.includes("GLIBC_")) ? `${glibcNeeded}\n` : "";
   throw new DeviceError(
     `mixwright: no native engine loads on ${process.platform}-${process.arch}, Node ${process.version}. Tried\n` +
-      `${tried.join("\n")}\n${build}`,
+      `${tried.join("\n")}\n${older}${build}`,
   );
 }
+const glibcNeeded =
+  "The prebuilt binaries need glibc 2.34 or newer: Ubuntu 22.04, Debian 12, RHEL 9; ldd --version says what is here";
 const cpuBuild = `Build it (a C++17 compiler is needed): npm install --no-save node-gyp node-addon-api && npx node-gyp rebuild --directory ${packageRoot}`;
 
 /** Which engine this process uses, and why it isn't the one with CUDA; empty if it is, or if that one has to say. */

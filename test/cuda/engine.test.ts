@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
@@ -7,7 +6,6 @@ import { cudaEnginePaths } from "../../lib/core/native.ts";
 import { child, url } from "../support/child.ts";
 import { works } from "../support/cli.ts";
 import { childWithDriverFile, library, packageWithCpu, whyNoDriverFile } from "../support/fake_cuda.ts";
-import { runTool } from "../support/run_tool.ts";
 import { tempDir } from "../support/temp_dir.ts";
 
 const file = cudaEnginePaths()[0]!;
@@ -16,12 +14,7 @@ const env = { MIXWRIGHT_ENGINE: "cuda" };
 
 // npm run build:cuda makes it, where there are nvcc and cmake.
 describe.runIf(existsSync(file))("the CUDA engine", () => {
-  test("needs no more than the system's C library, and is below 20 MB", ({ skip }) => {
-    if (spawnSync("readelf", ["--version"]).status !== 0) skip("not found: readelf");
-    const needed = [...runTool("readelf", ["-d", file]).matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(
-      ([, name]) => name!,
-    );
-    expect(needed.filter((name) => !/^(lib(c|m|dl|rt|pthread)\.so|ld-linux)/.test(name))).toEqual([]);
+  test("is below 20 MB", () => {
     expect(statSync(file).size).toBeLessThan(20e6);
   });
 
