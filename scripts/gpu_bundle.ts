@@ -4,11 +4,13 @@
  */
 import { spawnSync } from "node:child_process";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -19,7 +21,9 @@ import { cudaEnginePaths } from "../lib/core/native.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const bundle = path.join(root, "build-cuda/bundle");
+/** Where it is put together: the bundle appears when it is whole. */
 const work = path.join(root, "build-cuda/bundle.work");
+const made = path.join(work, "bundle");
 const app = path.join(work, "app");
 
 /** The tests that run on the device named by MIXWRIGHT_TEST_DEVICE, without files beside the checkout. */
@@ -64,10 +68,8 @@ if (!existsSync(engine)) {
   console.error(`gpu:bundle: ${engine} is missing: npm run build:cuda`);
   process.exit(1);
 }
-for (const folder of [bundle, work]) {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-}
+for (const folder of [bundle, work]) rmSync(folder, { recursive: true, force: true });
+mkdirSync(made, { recursive: true });
 
 const put = (file: string, text: string): void => {
   mkdirSync(path.dirname(path.join(app, file)), { recursive: true });
@@ -107,10 +109,13 @@ const copyBinary = (from: string, to: string): void => {
 copyBinary(process.execPath, path.join(work, "node"));
 copyBinary(engine, cudaEnginePaths(app)[0]!);
 
-const payload = path.join(bundle, "payload.tar.xz");
-need("sh", ["-c", `tar -c node app | xz -2 > ${JSON.stringify(payload)}`], { cwd: work });
-cpSync(path.join(root, "scripts/gpu/run.sh"), path.join(bundle, "run.sh"));
+const payload = path.join(made, "payload.tar.xz");
+need("tar", ["-cf", path.join(work, "payload.tar"), "node", "app"], { cwd: work });
+need("xz", ["-2", "-k", path.join(work, "payload.tar")]);
+renameSync(path.join(work, "payload.tar.xz"), payload);
+cpSync(path.join(root, "scripts/gpu/run.sh"), path.join(made, "run.sh"));
+chmodSync(path.join(made, "run.sh"), 0o755);
+const { size } = statSync(payload);
+renameSync(made, bundle);
 rmSync(work, { recursive: true });
-console.log(
-  `${path.relative(root, bundle)}: ${(statSync(payload).size / 1e6).toFixed(1)} MB. On the other machine: sh run.sh`,
-);
+console.log(`${path.relative(root, bundle)}: ${(size / 1e6).toFixed(1)} MB. On the other machine: sh run.sh`);

@@ -7,9 +7,8 @@ import { parseArgs } from "node:util";
 import { Report } from "./report.ts";
 import { runSanitized, runTests } from "./test_files.ts";
 
-process.env.MIXWRIGHT_ENGINE ??= "cuda"; // before anything loads an engine
 const { wayOut } = await import("../../lib/core/cuda_probe.ts");
-const { cudaDevices } = await import("../../lib/core/native.ts");
+const { cudaDevices, readyEngine } = await import("../../lib/core/native.ts");
 const { comparePeers } = await import("../../bench/gpu/peers.ts");
 const { subjects } = await import("../../bench/training_step.ts");
 const { real, tiny } = await import("../../bench/gpu/shapes.ts");
@@ -21,31 +20,48 @@ const limits = { ops: 300, models: 120, train: 120, peers: 350 };
 type Section = keyof typeof limits;
 const sections = Object.keys(limits) as Section[];
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", default: sections.join() },
-    out: { type: "string" },
-    limit: { type: "string" },
-    sanitize: { type: "boolean", default: false },
-    small: { type: "boolean", default: false },
-  },
-});
-const chosen = values.only.split(",") as Section[];
-const unknown = chosen.find((name) => !sections.includes(name));
-if (unknown !== undefined) {
-  console.error(`run.sh: --only ${unknown}, known are ${sections.join(", ")}`);
+/** Ends with what was wrong about the call. */
+function refuse(what: string): never {
+  console.error(
+    `run.sh: ${what}\nusage: sh run.sh [--only ${sections.join()}] [--out DIR] [--limit SECONDS] [--sanitize] [--small]`,
+  );
   process.exit(1);
 }
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: "string", default: sections.join() },
+        out: { type: "string" },
+        limit: { type: "string" },
+        sanitize: { type: "boolean", default: false },
+        small: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+const values = readOptions();
+if (values.limit !== undefined && !(Number(values.limit) > 0))
+  refuse(`--limit is ${values.limit}, seconds above 0 were needed`);
+const chosen = values.only.split(",") as Section[];
+const unknown = chosen.find((name) => !sections.includes(name));
+if (unknown !== undefined) refuse(`--only ${unknown}, known are ${sections.join(", ")}`);
 const limitOf = (section: Section): number => 1000 * Number(values.limit ?? limits[section]);
 
 const report = new Report(values.out);
 const { print } = report;
 print("# mixwright on CUDA", "");
+await readyEngine(true).catch((error: Error) => refuse(error.message)); // a driver that crashes or hangs does so in a child
 const { devices, reason } = cudaDevices();
 if (devices.length === 0) {
   print(`There is no device: ${reason}. ${wayOut(reason)}.`);
   process.exit(2);
 }
+process.env.MIXWRIGHT_ENGINE ??= "cuda"; // for the processes that run tests: no trial in each
 const asked = ["driver_version", "clocks.max.sm", "clocks.max.memory", "power.limit"];
 const smi = spawnSync("nvidia-smi", [`--query-gpu=${asked.join(",")}`, "--format=csv,noheader"], {
   encoding: "utf8",

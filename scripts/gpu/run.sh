@@ -11,15 +11,31 @@
 #           350 s
 # --limit sets these bounds; --sanitize runs the tests of the ops under compute-sanitizer's four tools as well, for twice as
 # long again; --small takes sizes at which only the plumbing is tried.
-here=$(cd "$(dirname "$0")" && pwd) || exit 1
+# About 120 MB go to a folder in $TMPDIR (or /tmp) from which programs can be run, and are removed at the end. Set TMPDIR for another.
+unset CDPATH NODE_OPTIONS
+me=$(readlink -f -- "$0") && here=$(dirname -- "$me") || exit 1
 work=$(mktemp -d) || exit 1
+child=
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
+trap '[ -n "$child" ] && kill "$child" 2>/dev/null; exit 130' HUP INT TERM
 unpack='import shutil, sys, lzma; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)'
+stop() {
+  echo "run.sh: $1" >&2
+  exit 1
+}
+[ -f "$here/payload.tar.xz" ] || stop "$here/payload.tar.xz is missing: copy the whole folder again"
 if command -v xz >/dev/null; then
-  xz -dc "$here/payload.tar.xz" | tar -x -C "$work" || exit 1
+  xz -dc "$here/payload.tar.xz" >"$work/payload.tar" 2>"$work/log"
 else
-  command -v python3 >/dev/null || { echo "run.sh: neither xz nor python3 was found, one of them must unpack" >&2; exit 1; }
-  python3 -c "$unpack" "$here/payload.tar.xz" | tar -x -C "$work" || exit 1
-fi
-"$work/node" "$work/app/scripts/gpu/check.js" "$@"
+  command -v python3 >/dev/null || stop "neither xz nor python3 was found, one of them must unpack"
+  python3 -c "$unpack" "$here/payload.tar.xz" >"$work/payload.tar" 2>"$work/log"
+fi || stop "the payload doesn't unpack into $work ($(tail -n 1 "$work/log")). It takes 240 MB there for a moment: set TMPDIR, or copy \
+the bundle again"
+tar -xf "$work/payload.tar" -C "$work" 2>"$work/log" ||
+  stop "the payload doesn't unpack into $work ($(head -n 1 "$work/log")). Set TMPDIR to a folder with 240 MB of room"
+rm "$work/payload.tar"
+"$work/node" --version >"$work/log" 2>&1 ||
+  stop "$work/node doesn't run ($(head -n 1 "$work/log")). Set TMPDIR to a folder from which programs can be run"
+"$work/node" "$work/app/scripts/gpu/check.js" "$@" &
+child=$!
+wait "$child"

@@ -36,6 +36,15 @@ test.runIf(possible)(
     expect([status, stderr]).toEqual([2, ""]);
     expect(stdout).toContain("There is no device: no NVIDIA driver was found. Install NVIDIA's driver");
 
+    // From elsewhere, by a link, with settings that would spoil it; and with words that it doesn't know.
+    const link = path.join(tempDir(), "check");
+    symlinkSync(path.join(bundle, "run.sh"), link);
+    const spoilt = { PATH: "/usr/bin:/bin", CDPATH: ".", NODE_OPTIONS: "--bogus", TMPDIR: tempDir() };
+    expect(spawnSync(link, { env: spoilt, cwd: tempDir(), encoding: "utf8" }).status).toBe(2);
+    const refused = runBundle(["--onyl", "ops"], { PATH: "/usr/bin:/bin" });
+    expect([refused.status, refused.stdout]).toEqual([1, ""]);
+    expect(refused.stderr).toMatch(/^run\.sh: Unknown option '--onyl'.*\nusage: sh run\.sh \[--only/);
+
     const folder = tempDir();
     runTool("sh", ["-c", `xz -dc ${bundle}/payload.tar.xz | tar -x -C ${folder}`]);
     for (const file of ["ops/rms_norm", "train/oracle"]) {
@@ -53,7 +62,7 @@ test.runIf(possible)("the bundle is unpacked by Python where there is no xz", ({
   if (spawnSync("python3", ["-c", "import lzma"]).status !== 0) skip("not found: python3 with lzma");
   const tools = path.join(tempDir(), "bin");
   mkdirSync(tools);
-  for (const tool of ["sh", "dirname", "mktemp", "rm", "tar"])
+  for (const tool of ["sh", "dirname", "readlink", "head", "tail", "mktemp", "rm", "tar"])
     symlinkSync(runTool("sh", ["-c", `command -v ${tool}`]).trim(), path.join(tools, tool));
   const python = runTool("python3", ["-c", "import sys; print(sys.executable)"]).trim();
   symlinkSync(python, path.join(tools, "python3"));
