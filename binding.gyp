@@ -34,7 +34,7 @@
           "defines": ["MW_HAS_X86"],
           "dependencies": ["kernels_avx2", "kernels_avx512"]
         }],
-        ["OS=='linux'", { "ldflags": ["-Wl,--gc-sections", "-static-libstdc++", "-static-libgcc"] }]
+        ["OS=='linux'", { "ldflags": ["-Wl,--gc-sections,--exclude-libs,libstdc++.a", "-static-libstdc++"] }]
       ]
     }
   ],

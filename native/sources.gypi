@@ -56,6 +56,7 @@
     "cuda_sources": [
       "native/cuda/driver.cu",
       "native/cuda/exec.cc",
+      "native/cuda/waiter.cu",
       "native/ops/adamw.cuda.cu",
       "native/ops/add.cuda.cu",
       "native/ops/argsort.cuda.cu",

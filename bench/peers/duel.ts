@@ -145,7 +145,7 @@ function standing(samples: readonly Sample[]): Standing {
   return { seconds: seconds[seconds.length >> 1]!, processors: sum("cpuSeconds") / sum("seconds") };
 }
 
-/** Writes tensors for the peers to read. */
+/** Writes tensors for the peers to read, in the format they have. */
 export async function filesOf(
   inputs: Readonly<Record<string, Tensor>>,
   folder: string,
@@ -153,7 +153,7 @@ export async function filesOf(
   const files: Record<string, InputFile> = {};
   for (const [name, tensor] of Object.entries(inputs)) {
     const file = path.join(folder, name);
-    await writeFile(file, await tensor.data());
+    await writeFile(file, await tensor.bytesData());
     files[name] = { file, shape: tensor.shape, dtype: tensor.dtype };
   }
   return files;

@@ -1,10 +1,11 @@
 // T tokens, D model, E experts, K chosen, F hidden
+import type { Tensor } from "../../lib/core/tensor.ts";
 import { SparseMoe } from "../../lib/nn/experts.ts";
 import { Linear } from "../../lib/nn/linear.ts";
 import type { Operands } from "../workload.ts";
 import { type Duel, type DuelCase, forwardDuel, inPython, trainingDuel } from "./peer_case.ts";
 
-interface Sizes {
+export interface Sizes {
   E: number;
   K: number;
   D: number;
@@ -19,11 +20,22 @@ const handWritten = ["loop", "loop_stacked", "slices", "slices_stacked", "groupe
  * The router's random logits load the experts about evenly. `ways` are all known ones without transformers' eager where its
  * gradient takes a minute: indexing stacked weights expert by expert, it fills a whole gradient for each.
  */
-const layer = (o: Operands, { E, K, D, F, T }: Sizes, train: boolean, ways: readonly string[]): Duel => {
+export const layer = (
+  o: Operands,
+  { E, K, D, F, T }: Sizes,
+  train: boolean,
+  ways: readonly string[],
+  given?: { router: Tensor; x: Tensor },
+): Duel => {
   const part = (...shape: number[]) => new Linear([], o.normal(shape, { std: 0.02 }));
-  const [router, gate, up, down] = [part(E, D), part(E, F, D), part(E, F, D), part(E, D, F)];
+  const [router, gate, up, down] = [
+    given ? new Linear([], given.router) : part(E, D),
+    part(E, F, D),
+    part(E, F, D),
+    part(E, D, F),
+  ];
   const block = new SparseMoe({ router, gate, up, down, topK: K, renormalize: true });
-  const x = o.normal([T, D]);
+  const x = given?.x ?? o.normal([T, D]);
   const weights = [router, gate, up, down].map(({ weight }) => weight);
   const call = () => {
     if (train) for (const weight of weights) weight.version++; // as after an update

@@ -4,7 +4,10 @@
 {"time": id, "threads", "calls"}                                        -> {"seconds", "cpuSeconds": of one call}
 {"drop": id}                                                            -> {}
 {"grow": calls, "case", "inputs", "options"}                            -> {"bytes": how far calls went over what stood before}
-{}                                                                      -> {"torch", "transformers", "peft": versions}
+{"judge": [[{file, shape, dtype}]], "case", "inputs", "options"}        -> {"errors"}: see peer_judge.py
+{}                                                                      -> {"torch", "transformers", "peft": versions, "device"}
+
+MIXWRIGHT_PEERS_DEVICE names PyTorch's device, "cpu" if absent. After "judge", "make" answers with "errors", too.
 """
 import ctypes
 import gc
@@ -19,30 +22,48 @@ import peft
 import torch
 import transformers
 
-from peer_adapters import dora_norm, low_rank
+import peer_judge
+from peer_adapters import dora_norm, expert_lora, low_rank
 from peer_models import step
-from peer_moe import moe
+from peer_moe import moe, routing
 from peer_ops import adamw, attention, grouped, linear_cross_entropy, matmul
 from peer_products import products
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what libraries print must not mix with the answers
 
-works = (matmul, products, grouped, moe, low_rank, dora_norm, adamw, attention, linear_cross_entropy, step)
+device = os.environ.get("MIXWRIGHT_PEERS_DEVICE", "cpu")
+on_gpu = device != "cpu"
+torch.set_default_device(device)
+
+works = (matmul, products, grouped, moe, routing, low_rank, dora_norm, expert_lora, adamw, attention)
+works += (linear_cross_entropy, step)
 cases = {f.__name__: f for f in works}
-kinds = {"f32": torch.float32, "bf16": torch.float32, "i32": torch.int32}
+kinds = {"f32": torch.float32, "bf16": torch.bfloat16, "i32": torch.int32}
 made = {}
 
 
 def load(file, shape, dtype):
-    count = math.prod(shape)
-    tensor = torch.from_file(file, size=count, dtype=kinds[dtype]).clone().view(shape)
-    return tensor.bfloat16() if dtype == "bf16" else tensor
+    tensor = torch.from_file(file, size=math.prod(shape), dtype=kinds[dtype], device="cpu")
+    return (tensor.to(device) if on_gpu else tensor.clone()).view(shape)
 
 
-def build(request):
+def build(request, exact=False):
     inputs = {name: load(**at) for name, at in request["inputs"].items()}
+    if exact:
+        inputs = {name: t.double() if t.is_floating_point() else t for name, t in inputs.items()}
     return cases[request["case"]](inputs, request["options"])
+
+
+def settle():
+    if on_gpu:
+        torch.cuda.synchronize()
+
+
+def tidy():
+    gc.collect()
+    if on_gpu:
+        torch.cuda.empty_cache()
 
 
 def resident(line):
@@ -52,36 +73,57 @@ def resident(line):
 
 
 def grown(request):
-    """Like growthOf in memory.ts. Weights and inputs stand before, gradients and optimizer state don't."""
-    run, _ = build(request)
+    """Like growthOf in memory.ts; of a GPU its own memory. Weights and inputs stand before, gradients and optimizer state don't."""
+    run = build(request).run
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    before = resident("VmRSS")
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        ctypes.CDLL(None).malloc_trim(0)
+        before = resident("VmRSS")
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
     for _ in range(request["grow"]):
         run()
-    return resident("VmHWM") - before
+    settle()
+    return (torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM")) - before
+
+
+def judged(request):
+    """Holds what comes from exact numbers for the "make" requests to come, and says how far the other side's results are from it."""
+    peer_judge.expect(build(request, exact=True).results())
+    tidy()
+    return peer_judge.errors([[load(**at) for at in group] for group in request["judge"]])
 
 
 def answer(request):
     if "make" in request:
-        made[request["make"]], check = build(request)
-        return {"check": check()}
+        work = made[request["make"]] = build(request)
+        if peer_judge.expected:
+            return {"errors": peer_judge.errors_of(work.results())}
+        return {"check": work.numbers()}
     if "time" in request:
-        run = made[request["time"]]
+        run = made[request["time"]].run
         torch.set_num_threads(request["threads"])
+        settle()
         start, cpu = time.perf_counter(), time.process_time()
         for _ in range(request["calls"]):
             run()
+        settle()
         spent = {"seconds": time.perf_counter() - start, "cpuSeconds": time.process_time() - cpu}
         return {name: each / request["calls"] for name, each in spent.items()}
     if "drop" in request:
         made.pop(request["drop"], None)
+        peer_judge.forget()
+        tidy()
         return {}
     if "grow" in request:
         return {"bytes": grown(request)}
-    return {module.__name__: module.__version__ for module in (torch, transformers, peft)}
+    if "judge" in request:
+        return {"errors": judged(request)}
+    versions = {module.__name__: module.__version__ for module in (torch, transformers, peft)}
+    return {**versions, "device": torch.cuda.get_device_name() if on_gpu else device}
 
 
 for line in sys.stdin:
@@ -89,4 +131,5 @@ for line in sys.stdin:
         result = answer(json.loads(line))
     except Exception as error:
         result = {"error": f"{type(error).__name__}: {error}"}
+        tidy()
     print(json.dumps(result), file=answers, flush=True)

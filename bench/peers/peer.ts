@@ -1,7 +1,7 @@
 import type { DType } from "../../lib/core/dtype.ts";
 import type { Sample } from "../measure.ts";
 
-/** Raw numbers on disk: f32 (bf16 is widened to it) or i32. `dtype` is what the tensor is to be. */
+/** Raw numbers on disk. */
 export interface InputFile {
   file: string;
   shape: readonly number[];

@@ -1,6 +1,6 @@
 import type { DType } from "../../lib/core/dtype.ts";
 import { scope } from "../../lib/core/scope.ts";
-import { disposeAll, record, valueAndGrad } from "../../lib/core/tape.ts";
+import { disposeAll, record, valueAndGrad, withoutGrad } from "../../lib/core/tape.ts";
 import type { Tensor } from "../../lib/core/tensor.ts";
 import type { Operands } from "../workload.ts";
 import type { Peer } from "./peer.ts";
@@ -48,6 +48,8 @@ export interface Duel {
   ours: () => void;
   /** Does it once, and says numbers that the peers must arrive at, too. */
   check: () => Promise<number[]>;
+  /** The output, then the gradients of each leaf, as `read` saw them: what is held against numbers in float64. */
+  results?: <R>(read: (tensor: Tensor) => Promise<R>) => Promise<R[][]>;
   inputs: Record<string, Tensor>;
   /** By the name of a peer: what it calls the work, and its settings. The fastest one counts. */
   peers: Record<string, { work: string; settings: Record<string, object> }>;
@@ -81,6 +83,12 @@ export function forwardDuel(call: () => Tensor, rest: Sides): Duel {
       const square = await sumOfSquares(y);
       y.dispose();
       return [square];
+    },
+    results: async (read) => {
+      const y = scope(call);
+      const seen = read(y);
+      y.dispose();
+      return [[await seen]];
     },
   };
 }
@@ -131,6 +139,16 @@ export function trainingDuel(
       }
       disposeAll(value, grads);
       return numbers;
+    },
+    results: async (read) => {
+      const seen: ReturnType<typeof read>[][] = [];
+      const { value, grads } = pass((y) => {
+        seen.push([withoutGrad(() => read(y))]);
+      });
+      let at = 0;
+      for (const group of leaves) seen.push(group.map(() => read(grads[`leaf${at++}`]!)));
+      disposeAll(value, grads);
+      return Promise.all(seen.map((group) => Promise.all(group)));
     },
   };
 }

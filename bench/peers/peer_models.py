@@ -4,18 +4,20 @@ import torch
 import torch.nn.functional as F
 import transformers
 from peer_moe import grouped, loop, route, slices
+from peer_passes import Pass
 
 
 def loaded(how):
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        how["model"],
-        dtype=getattr(torch, how["dtype"]),
-        attn_implementation="sdpa",
-        experts_implementation=how["experts"] if how["experts"] in ("eager", "grouped_mm") else "eager",
-    )
+    with torch.device("cpu"):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            how["model"],
+            dtype=getattr(torch, how["dtype"]),
+            attn_implementation="sdpa",
+            experts_implementation=how["experts"] if how["experts"] in ("eager", "grouped_mm") else "eager",
+        )
     for p in model.parameters():
         p.data = p.data.clone()  # out of the file's pages
-    return model
+    return model.to(torch.get_default_device())
 
 
 def by_hand(model, kind):
@@ -100,4 +102,4 @@ def step(i, how):
         optimizer.step()
         return loss.item()
 
-    return run, lambda: [run() for _ in range(how["checked"])]
+    return Pass(run, numbers=lambda: [run() for _ in range(how["checked"])])

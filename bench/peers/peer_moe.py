@@ -2,7 +2,7 @@
 import torch
 import torch.nn.functional as F
 import transformers
-from peer_passes import maybe_gradients
+from peer_passes import Pass, grouped_mm, maybe_gradients
 
 
 def route(x, router, top_k):
@@ -52,8 +52,8 @@ def grouped(x, weights, experts, gate_up, down):
 
     def call(rows, counts):
         ends = counts.cumsum(0, dtype=torch.int32)
-        h = gated(F.grouped_mm(rows, gate_up.transpose(1, 2), offs=ends))
-        return F.grouped_mm(h, down.transpose(1, 2), offs=ends)
+        h = gated(grouped_mm(rows, gate_up.transpose(1, 2), offs=ends))
+        return grouped_mm(h, down.transpose(1, 2), offs=ends)
 
     return by_expert(x, weights, experts, len(down), call)
 
@@ -72,6 +72,10 @@ def layer(router, gate, up, down, kind, top_k):
         router, gate, up, down = torch.nn.Parameter(router), *map(parameters, (gate, up, down))
         return lambda x: loop(x, *route(x, router, top_k), gate, up, down), [router, gate + up, down]
     router, down = torch.nn.Parameter(router), torch.nn.Parameter(down)
+    if kind == "reference":  # every expert of every projection apart, as on the other side
+        gate, up = torch.nn.Parameter(gate), torch.nn.Parameter(up)
+        call = lambda x: loop(x, *route(x, router, top_k), *(w.unbind() for w in (gate, up, down)))
+        return call, [router, [gate, up], down]
     gate_up = torch.nn.Parameter(torch.cat([gate, up], 1))
     if kind == "loop_stacked":  # unbind has a cheap gradient; indexing expert by expert has not
 
@@ -83,6 +87,13 @@ def layer(router, gate, up, down, kind, top_k):
         call = lambda x: slices(x, *route(x, router, top_k), gate_up.unbind(), down.unbind())
     elif kind == "grouped":
         call = lambda x: grouped(x, *route(x, router, top_k), gate_up, down)
+    elif kind == "liger":
+        from liger_kernel.ops.fused_moe import LigerFusedMoEFunction
+
+        def call(x):
+            weights, experts = route(x, router, top_k)
+            return LigerFusedMoEFunction.apply(x, gate_up, down, experts.int(), weights)
+
     else:  # slices
         gate_up, down = parameters(gate_up), parameters(down)
         call = lambda x: slices(x, *route(x, router, top_k), gate_up, down)
@@ -108,3 +119,22 @@ def transformers_block(router, gate, up, down, kind, top_k):
 def moe(i, how):
     call, leaves = layer(i["router"], i["gate"], i["up"], i["down"], how["kind"], how["topK"])
     return maybe_gradients(lambda: call(i["x"]), [i["x"], *leaves], i)
+
+
+def routing(i, how):
+    """The router and the lists that grouped products need: weights, tokens in the order of experts, where each begins."""
+    top_k, count = how["topK"], len(i["router"])
+
+    def run():
+        with torch.no_grad():
+            weights, experts = route(i["x"], i["router"], top_k)
+            flat = experts.view(-1)
+            order = flat.argsort(stable=True)
+            ends = torch.bincount(flat, minlength=count).cumsum(0, dtype=torch.int32)
+            return weights, order // top_k, ends
+
+    def results():
+        weights, _, ends = run()
+        return [[weights], [ends]]
+
+    return Pass(run, results)

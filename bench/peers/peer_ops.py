@@ -1,7 +1,7 @@
 """Single ops in PyTorch."""
 import torch
 import torch.nn.functional as F
-from peer_passes import forward_only, maybe_gradients, square, with_gradients
+from peer_passes import Pass, forward_only, grouped_mm, maybe_gradients, with_gradients
 
 
 def matmul(i, how):
@@ -15,7 +15,7 @@ def grouped(i, how):
     if how["kind"] == "loop":
         call = lambda: torch.cat([x[a:b] @ w.T for (a, b), w in zip(spans, weight.unbind())])
     else:
-        call = lambda: F.grouped_mm(x, weight.transpose(1, 2), offs=ends)
+        call = lambda: grouped_mm(x, weight.transpose(1, 2), offs=ends)
     return maybe_gradients(call, [x, weight], i)
 
 
@@ -36,17 +36,17 @@ def attention(i, how):
 def adamw(i, how):
     params = [torch.nn.Parameter(p) for p in i["params"].unbind()]
     for p, grad in zip(params, i["grads"].unbind()):
-        p.grad = grad
+        p.grad = grad.to(p.dtype)
     optimizer = torch.optim.AdamW(
         params, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, **{how["kind"]: True}
     )
 
-    def check():
+    def results():
         for _ in range(3):
             optimizer.step()
-        return [sum(map(square, params))]
+        return [params]
 
-    return optimizer.step, check
+    return Pass(optimizer.step, results)
 
 
 class ChunkedHead(torch.autograd.Function):
@@ -61,7 +61,7 @@ class ChunkedHead(torch.autograd.Function):
             lse = logits.logsumexp(1, keepdim=True)
             picked = targets[a:b, None]
             total += (lse - logits.gather(1, picked)).sum()
-            slope = logits.sub_(lse).exp_().scatter_add_(1, picked, torch.full((b - a, 1), -1.0)).div_(len(x))
+            slope = logits.sub_(lse).exp_().scatter_add_(1, picked, torch.full((b - a, 1), -1.0, dtype=x.dtype)).div_(len(x))
             torch.mm(slope, weight, out=dx[a:b])
             dweight.addmm_(slope.T, x[a:b])
         ctx.save_for_backward(dx, dweight)

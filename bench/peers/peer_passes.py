@@ -1,23 +1,32 @@
-"""What all cases of peer.py are made of: (run, check), the work as it is timed, and the numbers both sides must share."""
+"""What all cases of peer.py are made of."""
 import torch
+import torch.nn.functional as F
+
+grouped_mm = getattr(F, "grouped_mm", None) or torch._grouped_mm  # its name before torch 2.10
 
 
 def square(tensor):
     return tensor.detach().double().square().sum().item()
 
 
+class Pass:
+    """Work. `run` does it as it is timed; `results` does it once and gives [[output], [gradients of a leaf], ...], a list for
+    what is one tensor on the other side or several here; `numbers` are what both sides must share."""
+
+    def __init__(self, run, results=None, numbers=None):
+        self.run = run
+        self.results = results
+        self.numbers = numbers or (lambda: [sum(map(square, group)) for group in results()])
+
+
 def forward_only(call):
-    """Work without gradients. The check is made of the output."""
+    """Work without gradients."""
 
     def run():
         with torch.no_grad():
-            call()
+            return call()
 
-    def check():
-        with torch.no_grad():
-            return [square(call())]
-
-    return run, check
+    return Pass(run, lambda: [[run()]])
 
 
 def with_gradients(call, leaves, upstream):
@@ -34,12 +43,16 @@ def with_gradients(call, leaves, upstream):
         y.backward(upstream.view_as(y))
         return y
 
-    def check():
-        y = run()
-        dot = (y.detach().double() * upstream.view_as(y).double()).sum().item()
-        return [dot] + [sum(square(leaf.grad) for leaf in group) for group in groups]
+    def results():
+        y = run().detach()
+        return [[y], *([leaf.grad for leaf in group] for group in groups)]
 
-    return run, check
+    def numbers():
+        (y,), *gradients = results()
+        dot = (y.double() * upstream.view_as(y).double()).sum().item()
+        return [dot] + [sum(map(square, group)) for group in gradients]
+
+    return Pass(run, results, numbers)
 
 
 def maybe_gradients(call, leaves, inputs):

@@ -1,6 +1,6 @@
 """What blas.cc does, in PyTorch."""
 import torch
-from peer_passes import forward_only, square
+from peer_passes import Pass, forward_only, square
 
 
 def products(i, how):
@@ -17,11 +17,10 @@ def products(i, how):
             torch.mm(x, w, out=y)
         return into
 
-    run, _ = forward_only(multiply)
+    run = forward_only(multiply).run
 
-    def check():
-        with torch.no_grad():
-            y = torch.stack(list(multiply())).double().flatten()
+    def numbers():
+        y = torch.stack(list(run())).double().flatten()
         return [square(y), (y * (1 + torch.arange(y.numel()) % 7)).sum().item()]
 
-    return run, check
+    return Pass(run, numbers=numbers)

@@ -13,7 +13,7 @@ import { type DuelCase, inPython, type MeasuredCase, type PeerCase } from "./pee
 import { Python } from "./python.ts";
 
 /** LoRA on experts as peft has it: on the fused parameters, gate and up with an A in common. */
-const fusedLora = {
+export const fusedLora = {
   r: 16,
   lora_alpha: 32,
   target_modules: ["q_proj", "k_proj", "v_proj", "o_proj"],
@@ -47,7 +47,13 @@ const tokensOf = ({ tokens, offsets }: TokenBatch, o: Operands): Tensor => {
 };
 
 /** Both sides start from the same files. The losses of the first steps must agree. */
-const whole = (subject: Subject, dtype: DType, folder: string, adapted: object = {}): DuelCase => ({
+export const whole = (
+  subject: Subject,
+  dtype: DType,
+  folder: string,
+  adapted: object = {},
+  only: readonly string[] = [],
+): DuelCase => ({
   ...(subject === subjects.small && { figure: "C11" }),
   title: `step, ${subject.title}`,
   dtype,
@@ -65,9 +71,11 @@ const whole = (subject: Subject, dtype: DType, folder: string, adapted: object =
       ...adapted,
       checked,
     };
+    const ways = Object.entries(waysIn(subject, dtype, common));
+    const chosen = ways.filter(([way]) => only.length === 0 || only.includes(way));
     return {
       inputs: { tokens: tokensOf(batch, o) },
-      peers: inPython("step", waysIn(subject, dtype, common)),
+      peers: inPython("step", Object.fromEntries(chosen)),
       ours: () => void enqueue(),
       check: async () => {
         const losses: number[] = [];

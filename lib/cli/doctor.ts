@@ -1,7 +1,7 @@
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { z } from "zod";
 import { wayOut } from "../core/cuda_probe.ts";
-import { cudaDevices, cudaEngineFile, engineFile, native } from "../core/native.ts";
+import { cudaDevices, cudaEngineFile, engineFile, native, readyEngine } from "../core/native.ts";
 import { command, jsonOption } from "./options.ts";
 import { printJson, printTable, shortBytes } from "./output.ts";
 
@@ -16,6 +16,7 @@ interface Check {
 export default command({
   options: z.strictObject(jsonOption),
   run: async ({ json }) => {
+    await readyEngine(true);
     const checks = [
       nodeCheck(),
       {

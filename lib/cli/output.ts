@@ -1,3 +1,9 @@
+import path from "node:path";
+
+/** How the reader calls this program: by its file in a clone, where npx doesn't know it. */
+export const program = (): string =>
+  process.argv[1]?.endsWith("main.js") ? `node ${path.relative("", process.argv[1])}` : "npx mixwright";
+
 /** One JSON object on a line of its own. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);

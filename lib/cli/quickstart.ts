@@ -3,7 +3,7 @@ import { z } from "zod";
 import { openDevice, threadsOption } from "./device.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { command, filePath, jsonOption } from "./options.ts";
-import { note, printJson } from "./output.ts";
+import { note, printJson, program } from "./output.ts";
 import { showProgress } from "./progress.ts";
 import { lossesAfter } from "./quickstart/report.ts";
 import { runQuickstart, type Stage } from "./quickstart/run.ts";
@@ -61,6 +61,6 @@ Done in ${seconds} s. Loss on held-out text, before → after fine-tuning: decla
   report   ${path.join(out, "report.html")}
   model    ${path.join(out, "model")}, the pretrained one
   adapter  ${path.join(out, "adapter")}, a PEFT folder
-  merged   ${path.join(out, "merged")}: npx mixwright generate --model ${path.join(out, "merged")} --prompt "interface Array"
+  merged   ${path.join(out, "merged")}: ${program()} generate --model ${path.join(out, "merged")} --prompt "interface Array"
 `;
 }

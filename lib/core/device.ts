@@ -1,8 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
-import { wayOut } from "./cuda_probe.ts";
+import { isFault, wayOut } from "./cuda_probe.ts";
 import { bytesOf, type DType, describe, dtypeCode, type SourceDType, sizeOf } from "./dtype.ts";
 import { ConfigError, DeviceError, DisposedError, OutOfMemoryError, ShapeError } from "./errors.ts";
-import { cudaDevices, type NativeStats, native } from "./native.ts";
+import { cudaDevices, type NativeStats, native, readyEngine } from "./native.ts";
 import { refuseUnknown } from "./options.ts";
 import { keep } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
@@ -295,11 +295,15 @@ function sourceOf(array: ArrayBufferView, wanted: DType | undefined): SourceDTyp
 /**
  * Opens a device: "cpu", "cuda", "cuda:1", or "auto" for the best there is. Each call opens a stream of its own; close it
  * when done. Throws ConfigError for an unknown name or option, DeviceError for a device this machine or build lacks.
+ *
+ * A process computes with one engine, which the first device decides. If that is "cpu", CUDA isn't looked for: later "cuda" is
+ * refused, and "auto" is the CPU, with a warning where a GPU would have been there. Open "cuda" or "auto" first to have both.
  */
 export async function device(name = "auto", options: DeviceOptions = {}): Promise<Device> {
   if (!/^(cpu|auto|cuda(:\d+)?)$/.test(name)) {
     throw new ConfigError(`device: name "${name}", needed "cpu", "cuda", "cuda:1" or "auto"`, "device");
   }
+  await readyEngine(name !== "cpu");
   const cuda = cudaDevice(name);
   refuseUnknown("device", options, ["threads", "memoryLimitBytes", "isa", "debug"]);
   const memory = cuda < 0 ? totalmem() : Math.floor(cudaDevices().devices[cuda]!.bytes * tensorShare);
@@ -342,7 +346,10 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
 function cudaDevice(name: string): number {
   if (name === "cpu") return -1;
   const { devices, reason } = cudaDevices();
-  if (name === "auto") return devices.findIndex(runsKernels);
+  if (name === "auto") {
+    if (isFault(reason)) warnOnce(`device: "auto" is the CPU, as ${reason}. ${wayOut(reason)}`);
+    return devices.findIndex(runsKernels);
+  }
   const wanted = Number(name.split(":")[1] ?? 0);
   const found = devices[wanted];
   if (found !== undefined && runsKernels(found)) return wanted;
@@ -355,6 +362,12 @@ function cudaDevice(name: string): number {
   throw new DeviceError(
     `device: "${name}" was asked for, ${why}. ${out}. "cpu" is always there, "auto" takes the best there is`,
   );
+}
+
+let warned = false;
+function warnOnce(text: string): void {
+  if (!warned) process.emitWarning(text);
+  warned = true;
 }
 
 /** The kernels are compiled for compute capability 8.0 and what came after it. */

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
-import { type CudaDevices, probe, whyNoDriver } from "./cuda_probe.ts";
+import { type CudaDevices, cudaBuild, isFileAtFault, packageRoot, probe, whyNoDriver } from "./cuda_probe.ts";
 import { DeviceError } from "./errors.ts";
 
 /** One function per op: (device, ...operands). Tensors are integer handles, 0 = not given. */
@@ -63,9 +63,6 @@ export interface NativeStats {
   poisoned: boolean;
 }
 
-/** The package's own folder, seen from lib/core or dist/core. */
-const packageRoot = path.resolve(import.meta.dirname, "../..");
-
 const prebuilt = `prebuilds/${process.platform}-${process.arch}`;
 
 /** Where the CPU engine may lie, best first: a local build wins over the prebuilt binary of the package. */
@@ -91,55 +88,107 @@ export function loadEngine(paths: readonly string[], build = cpuBuild): Engine {
   const tried: string[] = [];
   for (const file of paths) {
     try {
-      return { binding: require(file) as Binding, file };
+      const binding = require(file) as Partial<Binding> | null;
+      if (binding?.usableIsas && binding.cudaDevices) return { binding: binding as Binding, file };
+      tried.push(`  ${file}: loads, and is no engine of mixwright`);
     } catch (error) {
       tried.push(`  ${file}: ${(error as Error).message.split("\n")[0]}`);
     }
   }
+  const older = tried.some((line) => line.includes("GLIBC_")) ? `${glibcNeeded}\n` : "";
   throw new DeviceError(
     `mixwright: no native engine loads on ${process.platform}-${process.arch}, Node ${process.version}. Tried\n` +
-      `${tried.join("\n")}\n${build}`,
+      `${tried.join("\n")}\n${older}${build}`,
   );
 }
+const glibcNeeded =
+  "The prebuilt binaries need glibc 2.34 or newer: Ubuntu 22.04, Debian 12, RHEL 9; ldd --version says what is here";
 const cpuBuild = `Build it (a C++17 compiler is needed): npm install --no-save node-gyp node-addon-api && npx node-gyp rebuild --directory ${packageRoot}`;
-const cudaBuild = `Build it (nvcc 13 and cmake are needed): npm run build:cuda in ${packageRoot}`;
 
 /** Which engine this process uses, and why it isn't the one with CUDA; empty if it is, or if that one has to say. */
 export interface Choice {
   paths: string[];
   whyNoCuda: string;
+  /** CUDA engines, best first, one of which comes before `paths` if a trial finds a device with it. */
+  untried: string[];
 }
 
 /**
- * The CUDA engine where one is built, the driver seems to be there, and a process of its own has found a device with it;
- * else the CPU engine. MIXWRIGHT_ENGINE chooses instead: "cpu", "cuda" (without a trial), or a file.
+ * The CPU engine, with the CUDA engines to be tried before, where there are some and the driver seems to be there.
+ * MIXWRIGHT_ENGINE chooses instead: "cpu", "cuda" (without a trial), or a file.
  */
 export function chooseEngine(
   wanted: string | undefined,
-  { root = packageRoot, noDriver = whyNoDriver, ask = probe } = {},
+  { root = packageRoot, noDriver = whyNoDriver } = {},
 ): Choice {
-  if (wanted === "cuda") return { paths: cudaEnginePaths(root), whyNoCuda: "" };
-  const cpu = (whyNoCuda: string): Choice => ({ paths: enginePaths(root), whyNoCuda });
-  if (wanted === "cpu") return cpu("MIXWRIGHT_ENGINE is cpu");
-  if (wanted) return { paths: [path.resolve(wanted)], whyNoCuda: "" };
-  const file = cudaEnginePaths(root).find((candidate) => existsSync(candidate));
-  if (file === undefined) return cpu("no CUDA engine is built");
-  const reason = noDriver() || ask(file);
-  return reason === "" ? { paths: [file, ...enginePaths(root)], whyNoCuda: "" } : cpu(reason);
+  const choose = (paths: string[], whyNoCuda = "", untried: string[] = []) => ({ paths, whyNoCuda, untried });
+  if (wanted === "cuda") return choose(cudaEnginePaths(root));
+  if (wanted === "cpu") return choose(enginePaths(root), "MIXWRIGHT_ENGINE is cpu");
+  if (wanted) return choose([path.resolve(wanted)]);
+  const built = cudaEnginePaths(root).filter((file) => existsSync(file));
+  const reason = built.length === 0 ? "no CUDA engine is built" : noDriver();
+  return choose(enginePaths(root), reason, reason === "" ? built : []);
 }
 
-/** Under this name the workers of a process find what was chosen before they began. */
+/** The choice when a process of its own has tried the CUDA engines: the first that finds a device. */
+export async function tryCuda({ paths, untried, ...choice }: Choice, ask = probe): Promise<Choice> {
+  let { whyNoCuda } = choice;
+  for (const file of untried) {
+    whyNoCuda = await ask(file);
+    if (whyNoCuda === "") return { paths: [file, ...paths], whyNoCuda, untried: [] };
+    if (!isFileAtFault(whyNoCuda)) break;
+  }
+  return { paths, whyNoCuda, untried: [] };
+}
+
+/** Under this name the workers of a process find what was chosen and loaded before they began. */
 const choiceKey = "mixwright:engine";
 
-let loaded: (Engine & { whyNoCuda: string }) | undefined;
+let chosen: Choice | undefined;
+let loaded: Engine | undefined;
+let trial: Promise<void> | undefined;
 
-function engine(): Engine & { whyNoCuda: string } {
+function choice(): Choice {
+  chosen ??=
+    (getEnvironmentData(choiceKey) as Choice | undefined) ?? chooseEngine(process.env.MIXWRIGHT_ENGINE);
+  return chosen;
+}
+
+/**
+ * To be awaited before a device is opened: where one on CUDA would do, its engine is tried; a trial that runs is waited for.
+ * A process loads one engine: when "cpu" came first, without a trial, it keeps to the CPU engine.
+ */
+export async function readyEngine(cudaWanted: boolean): Promise<void> {
+  if (cudaWanted && choice().untried.length > 0) trial ??= settle();
+  await trial;
+}
+
+async function settle(): Promise<void> {
+  const tried = await tryCuda(choice());
+  if (getEnvironmentData(choiceKey) === undefined) {
+    chosen = tried;
+    return;
+  }
+  const late = 'device("cpu") came first, for which this process has loaded its one engine, that of the CPU';
+  chosen = { ...choice(), whyNoCuda: tried.whyNoCuda || late, untried: [] };
+  setEnvironmentData(choiceKey, chosen);
+}
+
+/** What to do when nothing loads that MIXWRIGHT_ENGINE names. */
+function build(wanted: string | undefined): string {
+  if (!wanted || wanted === "cpu") return cpuBuild;
+  const needed =
+    wanted === "cuda"
+      ? `that needs a CUDA engine: ${cudaBuild}`
+      : '"cpu", "cuda" or the file of an engine was needed';
+  return `MIXWRIGHT_ENGINE is "${wanted}", ${needed}. Unset it, and the best engine that works here is taken`;
+}
+
+function engine(): Engine {
   if (loaded !== undefined) return loaded;
-  const wanted = process.env.MIXWRIGHT_ENGINE;
-  const choice = (getEnvironmentData(choiceKey) as Choice | undefined) ?? chooseEngine(wanted);
-  const { binding, file } = loadEngine(choice.paths, wanted === "cuda" ? cudaBuild : cpuBuild);
-  setEnvironmentData(choiceKey, { ...choice, paths: [file] });
-  loaded = { binding, file, whyNoCuda: choice.whyNoCuda };
+  loaded = loadEngine(choice().paths, build(process.env.MIXWRIGHT_ENGINE));
+  chosen = { ...choice(), paths: [loaded.file] };
+  setEnvironmentData(choiceKey, chosen);
   return loaded;
 }
 
@@ -151,9 +200,11 @@ export const engineFile = (): string => engine().file;
 
 /** The CUDA devices, or why there are none. */
 export function cudaDevices(): CudaDevices {
-  const { binding, whyNoCuda } = engine();
-  const found = binding.cudaDevices();
-  return whyNoCuda === "" ? found : { ...found, reason: whyNoCuda };
+  const found = engine().binding.cudaDevices();
+  const { whyNoCuda } = choice();
+  if (whyNoCuda !== "") return { ...found, reason: whyNoCuda };
+  const noDriver = found.reason.includes("driver's library") ? whyNoDriver() : "";
+  return noDriver === "" ? found : { ...found, reason: noDriver };
 }
 
 /** The CUDA engine that is built, loaded or not. */

@@ -74,6 +74,17 @@ export function tokenIds(where: string, document: ArrayLike<number>, index: numb
 export const targetCount = ({ targets }: TokenBatch): number =>
   targets.reduce((n, target) => n + (target === IGNORED ? 0 : 1), 0);
 
+/** Where there are targets: [N] places among the tokens; and where each document's begin among those, [D+1]. */
+export function targetPlaces({ targets, offsets }: TokenBatch): { places: Int32Array; starts: Int32Array } {
+  const places: number[] = [];
+  const starts = [0];
+  for (let d = 0; d + 1 < offsets.length; d++) {
+    for (let t = offsets[d]!; t < offsets[d + 1]!; t++) if (targets[t] !== IGNORED) places.push(t);
+    starts.push(places.length);
+  }
+  return { places: Int32Array.from(places), starts: Int32Array.from(starts) };
+}
+
 /** Position of each token within its document. */
 export function positionsOf({ tokens, offsets }: TokenBatch): Int32Array {
   const positions = new Int32Array(tokens.length);

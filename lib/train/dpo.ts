@@ -9,6 +9,7 @@ import { multiply } from "../ops/binary.ts";
 import { segmentSum, sum } from "../ops/segment_sum.ts";
 import { type PairBatch, pairBatches } from "../text/alignment_batches.ts";
 import { type Pairs, readPairs } from "../text/alignment_rows.ts";
+import { targetPlaces } from "../text/token_batch.ts";
 import {
   type AlignmentOptions,
   alignmentKeys,
@@ -171,14 +172,14 @@ class Policy {
 
   /** Summed log-probabilities of all completions, [2P]: the chosen ones, then the rejected ones. */
   readonly logProbs = (model: Model, batch: PairBatch): Tensor => {
-    const { logProbs, offsets } = targetLogProbs(model, batch);
-    return segmentSum(this.weighted(logProbs, batch), offsets);
+    const { logProbs, starts } = targetLogProbs(model, batch);
+    return segmentSum(this.weighted(logProbs, batch, batch), starts);
   };
 
-  private weighted(logProbs: Tensor, batch: PairBatch): Tensor {
+  private weighted(logProbs: Tensor, batch: PairBatch, input: PairBatch): Tensor {
     const { ldAlpha = 1 } = this.options;
-    if (ldAlpha === 1 && !this.wholeChosen) return logProbs;
-    return multiply(logProbs, listOf(logProbs, completionWeights(batch, ldAlpha)));
+    if (ldAlpha === 1 && input === batch) return logProbs;
+    return multiply(logProbs, listOf(logProbs, completionWeights(batch, input, ldAlpha)));
   }
 
   /** `share`: of the pairs of the whole step. */
@@ -187,8 +188,8 @@ class Policy {
     const P = batch.pairs.length;
     const input = this.wholeChosen ? withPromptTargets(batch) : batch;
     const { recompute = false } = options;
-    const { logProbs, offsets, routings } = targetLogProbs(model, input, { recompute });
-    const sums = segmentSum(this.weighted(logProbs, batch), offsets);
+    const { logProbs, starts, routings } = targetLogProbs(model, input, { recompute });
+    const sums = segmentSum(this.weighted(logProbs, batch, input), starts);
     const counts = model.device.tensor(targetCounts(batch), [2 * P]);
     const halves = (x: Tensor): [Tensor, Tensor] => [x.view([P], 0), x.view([P], P)];
     const [chosen, rejected] = halves(sums);
@@ -196,8 +197,8 @@ class Policy {
     const [chosenTokens, rejectedTokens] = halves(counts);
     const measures: PairMeasures = { chosen, rejected, refChosen, refRejected, chosenTokens, rejectedTokens };
     if (terms.some(({ loss }) => loss.nll)) {
-      const tokens = input.targets.subarray(0, input.offsets[P]).reduce((n, id) => n + (id < 0 ? 0 : 1), 0);
-      measures.nll = scale(sum(logProbs.view([input.offsets[P]!])), -1 / tokens);
+      const tokens = targetPlaces(input).starts[P]!;
+      measures.nll = scale(sum(logProbs.view([tokens])), -1 / tokens);
     }
     const settings = settingsOf(options);
     const total = weightedSum(

@@ -7,9 +7,9 @@ import type { Tensor } from "../core/tensor.ts";
 import { add } from "../ops/add.ts";
 import { segmentSum } from "../ops/segment_sum.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
-import type { TokenBatch } from "../text/token_batch.ts";
+import { type TokenBatch, targetPlaces } from "../text/token_batch.ts";
 import { trainLoop, type Work } from "./loop.ts";
-import { withRouterLoss } from "./loss.ts";
+import { temperedLogProbs, withRouterLoss } from "./loss.ts";
 import type { PendingMetrics, StepMetrics } from "./metrics.ts";
 import { listOf, mean } from "./preference/pair.ts";
 import { type ReferencePass, referencePass } from "./reference.ts";
@@ -18,7 +18,6 @@ import {
   type CompletionBatch,
   chooseCompletions,
   measureCompletions,
-  passOver,
 } from "./rl/completions.ts";
 import { groupAdvantages, rlooAdvantages } from "./rl/group_advantages.ts";
 import { type GrpoLossType, grpoLoss } from "./rl/grpo_loss.ts";
@@ -34,7 +33,7 @@ import {
   Stopwatch,
 } from "./rl/policy_run.ts";
 import { ratioMetrics } from "./rl/ratio_metrics.ts";
-import { completionPlaces, kMaxNewTokens, type Sample } from "./rl/rollout.ts";
+import { kMaxNewTokens, type Sample } from "./rl/rollout.ts";
 import { type MeasuredLoss, TrainStep } from "./step.ts";
 
 export interface GrpoOptions extends PolicyTrainOptions {
@@ -139,7 +138,8 @@ export class Grpo implements Work {
     const count = (batch: Batch): number =>
       lossType === "dapo" ? batch.starts.at(-1)! : batch.chosen.length;
     this.train = new TrainStep(model, params, { loss: this.loss, count }, seed);
-    const pass = (of: typeof model, batch: TokenBatch): Tensor => passOver(of, batch, options).logProbs;
+    const pass = (of: typeof model, batch: TokenBatch): Tensor =>
+      temperedLogProbs(of, batch, options).logProbs;
     if (beta !== 0 || options.reference !== undefined)
       this.reference = referencePass("trainGrpo", model, params, policy.reference, pass);
     const { snapshot } = this.reference ?? {};
@@ -154,10 +154,10 @@ export class Grpo implements Work {
     const { samples, batch } = await this.policy.rollout(step, groupSize);
     const size = Math.ceil(samples.length / (accumulationSteps * minibatches));
     const columns = await measureCompletions(samples, size, (part) => {
-      const { logProbs } = passOver(model, part, this.options);
+      const { logProbs } = temperedLogProbs(model, part, this.options);
       return { logProbs, reference: this.reference?.run(part) ?? logProbs };
     });
-    return { samples, batch, starts: completionPlaces(batch).starts, columns };
+    return { samples, batch, starts: targetPlaces(batch).starts, columns };
   }
 
   /** The score of each sample, [B]. */
@@ -247,7 +247,7 @@ export class Grpo implements Work {
   private readonly loss = (batch: Batch, whole: number): MeasuredLoss => {
     const { options } = this;
     const { lossType, epsilonLow, epsilonHigh, advantage, beta } = this.settings;
-    const { logProbs, entropy, routings } = passOver(options.model, batch, options);
+    const { logProbs, entropy, routings } = temperedLogProbs(options.model, batch, options);
     const oldLogProbs = listOf(logProbs, batch.columns.logProbs);
     const value = grpoLoss({
       logProbs,

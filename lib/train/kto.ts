@@ -77,8 +77,8 @@ export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics
 
 /** Summed log-probability of each document's targets, [D]. */
 function summed(model: Model, batch: TokenBatch): Tensor {
-  const { logProbs, offsets } = targetLogProbs(model, batch);
-  return segmentSum(logProbs, offsets);
+  const { logProbs, starts } = targetLogProbs(model, batch);
+  return segmentSum(logProbs, starts);
 }
 
 class Pass {
@@ -105,9 +105,9 @@ class Pass {
           reference: reference.view([B], B),
         })
       : undefined;
-    const { logProbs, offsets, routings } = targetLogProbs(model, rows, { recompute });
+    const { logProbs, starts, routings } = targetLogProbs(model, rows, { recompute });
     const inputs = {
-      policy: segmentSum(logProbs, offsets),
+      policy: segmentSum(logProbs, starts),
       reference: reference.view([B]),
       labels,
       ...weights,

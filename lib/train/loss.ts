@@ -3,12 +3,13 @@ import { refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { ForwardOptions, Model } from "../models/model.ts";
-import { weightedSum } from "../ops/add.ts";
-import { linearCrossEntropy, tokenLogProb } from "../ops/linear_cross_entropy.ts";
+import { scale, weightedSum } from "../ops/add.ts";
+import { gatherRows } from "../ops/gather_rows.ts";
+import { linearCrossEntropy, tokenLogProb, tokenLogProbAndEntropy } from "../ops/linear_cross_entropy.ts";
 import type { Routing } from "../ops/router.ts";
 import { type LoadBalancing, loadBalancingLoss, routerZLoss } from "../ops/router_loss.ts";
 import { segmentSum } from "../ops/segment_sum.ts";
-import { type TokenBatch, targetCount } from "../text/token_batch.ts";
+import { type TokenBatch, targetCount, targetPlaces } from "../text/token_batch.ts";
 
 /** Losses on the routers of sparse layers. */
 export interface RouterLossOptions {
@@ -103,18 +104,44 @@ export function withRouterLoss(
   return { loss: total, auxLoss: aux, zLoss: z };
 }
 
-/** Log-probability of each token's target, [T] f32 (0 where there is none), and what else the pass gave. */
-export function targetLogProbs(
+/** What a model says of the N targets of a batch. */
+export interface TargetPass {
+  /** Of each target, [N] f32. */
+  logProbs: Tensor;
+  /** Where each document's targets begin among the N, [D+1] i32. */
+  starts: Tensor;
+  /** Hidden states that the targets were predicted from, [N, D]. */
+  hidden: Tensor;
+  routings: Routing[];
+}
+
+/** Runs a model over a batch; its head sees the tokens before a target only. */
+export function targetLogProbs(model: Model, batch: TokenBatch, options: ForwardOptions = {}): TargetPass {
+  const { hidden, targets, starts, routings } = hiddenOfTargets(model, batch, options);
+  const logProbs = model.device.at("lm_head", () => tokenLogProb(hidden, model.parts.head.weight, targets));
+  return { logProbs, starts, hidden, routings };
+}
+
+/** The same, and the entropy of the distribution of each target, without a gradient; logits are divided by `temperature`. */
+export function temperedLogProbs(
   model: Model,
   batch: TokenBatch,
-  options: ForwardOptions = {},
-): { logProbs: Tensor; offsets: Tensor; hidden: Tensor; routings: Routing[] } {
-  const input = model.upload(batch);
-  const { hidden, routings } = model.forward(input, options);
-  const logProbs = model.device.at("lm_head", () =>
-    tokenLogProb(hidden, model.parts.head.weight, input.targets),
+  { temperature = 1, recompute = false }: ForwardOptions & { temperature?: number } = {},
+): TargetPass & { entropy: Tensor } {
+  const { hidden, targets, starts, routings } = hiddenOfTargets(model, batch, { recompute });
+  const input = temperature === 1 ? hidden : scale(hidden, 1 / temperature);
+  const { logProb: logProbs, entropy } = model.device.at("lm_head", () =>
+    tokenLogProbAndEntropy(input, model.parts.head.weight, targets),
   );
-  return { logProbs, offsets: input.offsets, hidden, routings };
+  return { logProbs, entropy, starts, hidden, routings };
+}
+
+function hiddenOfTargets(model: Model, batch: TokenBatch, options: ForwardOptions) {
+  const { places, starts } = targetPlaces(batch);
+  const list = (ids: Int32Array): Tensor => model.device.tensor(ids, [ids.length]);
+  const { hidden: all, routings } = model.forward(model.upload(batch), options);
+  const targets = list(places.map((t) => batch.targets[t]!));
+  return { hidden: gatherRows(all, list(places)), targets, starts: list(starts), routings };
 }
 
 /** Summed log-probability of each document's targets, [D] f32. */
@@ -122,6 +149,6 @@ export function logProbs(model: Model, batch: TokenBatch, options: ForwardOption
   refuseUnknown("logProbs", options, forwardKeys);
   return scope(() => {
     const tokens = targetLogProbs(model, batch, options);
-    return segmentSum(tokens.logProbs, tokens.offsets);
+    return segmentSum(tokens.logProbs, tokens.starts);
   });
 }

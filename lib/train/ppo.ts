@@ -1,5 +1,6 @@
 // B completions, N of their tokens laid end to end
-import { refuseUnknown } from "../core/options.ts";
+import { ConfigError } from "../core/errors.ts";
+import { checkWhole, refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -7,9 +8,9 @@ import { attachRewardHead, bodyParams, type ScoreHead } from "../models/score_he
 import { scale, weightedSum } from "../ops/add.ts";
 import { gae } from "../ops/gae.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
-import type { TokenBatch } from "../text/token_batch.ts";
+import { type TokenBatch, targetPlaces } from "../text/token_batch.ts";
 import { trainLoop, type Work } from "./loop.ts";
-import { withRouterLoss } from "./loss.ts";
+import { temperedLogProbs, withRouterLoss } from "./loss.ts";
 import type { PendingMetrics, StepMetrics } from "./metrics.ts";
 import { listOf, mean } from "./preference/pair.ts";
 import { type ReferencePass, referencePass } from "./reference.ts";
@@ -19,7 +20,6 @@ import {
   type CompletionBatch,
   chooseCompletions,
   measureCompletions,
-  passOver,
 } from "./rl/completions.ts";
 import { type KlEstimator, klRewards } from "./rl/kl.ts";
 import { type Learned, learnFrom } from "./rl/learning.ts";
@@ -34,7 +34,7 @@ import {
 } from "./rl/policy_run.ts";
 import { ppoPolicyLoss, ppoValueLoss } from "./rl/ppo_loss.ts";
 import { explainedVariance, ratioMetrics } from "./rl/ratio_metrics.ts";
-import { completionPlaces, type Sample } from "./rl/rollout.ts";
+import type { Sample } from "./rl/rollout.ts";
 import { whiten } from "./rl/whiten.ts";
 import { type MeasuredLoss, TrainStep } from "./step.ts";
 
@@ -117,6 +117,12 @@ export async function* trainPpo(options: PpoOptions): AsyncGenerator<StepMetrics
  */
 export async function ppo(options: PpoOptions): Promise<Ppo> {
   refuseUnknown("trainPpo", options, keys);
+  const { epochs = 4, minibatches = 1, clip = 0.2, valueClip = 0.2, valueCoef = 0.1 } = options;
+  checkWhole("trainPpo", { epochs, minibatches }, 1);
+  for (const [key, value] of Object.entries({ clip, valueClip, valueCoef })) {
+    if (value > 0 && Number.isFinite(value)) continue;
+    throw new ConfigError(`trainPpo: ${key} is ${value}, a number above 0 was needed`, key);
+  }
   return new Ppo(options, await PolicyRun.open("trainPpo", options));
 }
 
@@ -150,6 +156,14 @@ export class Ppo implements Work {
     const { valueCoef = 0.1, whitenRewards = false, normalizeAdvantages = true } = options;
     this.kl = new AdaptiveKl("trainPpo", klCoef);
     this.numbers = this.kl.numbers;
+    this.reference = referencePass(
+      "trainPpo",
+      model,
+      params,
+      policy.reference,
+      (of, batch) => temperedLogProbs(of, batch, options).logProbs,
+    );
+    this.state = this.reference.snapshot && prefixed("reference.", this.reference.snapshot.tensors);
     this.ownValue = options.value === undefined;
     this.value = options.value ?? attachRewardHead(model, { seed });
     const separate = this.value.model !== model;
@@ -163,14 +177,6 @@ export class Ppo implements Work {
       { loss: this.loss, count: (batch) => batch.starts.at(-1)! },
       seed,
     );
-    this.reference = referencePass(
-      "trainPpo",
-      model,
-      params,
-      policy.reference,
-      (of, batch) => passOver(of, batch, options).logProbs,
-    );
-    this.state = this.reference.snapshot && prefixed("reference.", this.reference.snapshot.tensors);
     this.fingerprint = {
       ...policy.fingerprint,
       ...{ epochs, minibatches, klCoef, klEstimator, gamma, lambda, clip, valueClip, valueCoef },
@@ -184,10 +190,10 @@ export class Ppo implements Work {
     const { model, accumulationSteps = 1, minibatches = 1 } = this.options;
     const size = Math.ceil(samples.length / (accumulationSteps * minibatches));
     const columns = await measureCompletions(samples, size, (part) => {
-      const { logProbs, hidden } = passOver(model, part, this.options);
+      const { logProbs, hidden } = temperedLogProbs(model, part, this.options);
       return { logProbs, values: this.valuesOf(hidden, part), reference: this.reference.run(part) };
     });
-    return { samples, batch, starts: completionPlaces(batch).starts, columns };
+    return { samples, batch, starts: targetPlaces(batch).starts, columns };
   }
 
   /** The score of each sample, [B]. */
@@ -286,13 +292,15 @@ export class Ppo implements Work {
   private valuesOf(hidden: Tensor, batch: TokenBatch): Tensor {
     const { model } = this.value;
     if (model === this.options.model) return this.value.valuesOf(hidden);
-    return this.value.valuesOf(passOver(model, batch, { recompute: this.options.recompute ?? false }).hidden);
+    return this.value.valuesOf(
+      temperedLogProbs(model, batch, { recompute: this.options.recompute ?? false }).hidden,
+    );
   }
 
   private readonly loss = (batch: Batch, whole: number): MeasuredLoss => {
     const { options } = this;
     const { clip = 0.2, valueClip = 0.2, valueCoef = 0.1 } = options;
-    const { logProbs, entropy, hidden, routings } = passOver(options.model, batch, options);
+    const { logProbs, entropy, hidden, routings } = temperedLogProbs(options.model, batch, options);
     const column = (name: keyof PpoTargets): Tensor => listOf(logProbs, batch.columns[name]);
     const oldLogProbs = column("logProbs");
     const policy = ppoPolicyLoss({

@@ -26,10 +26,12 @@ Pool::Source host_memory(Stream& stream) {
 }
 
 #ifdef MW_CUDA
-// Giving back waits for the device by itself.
 Pool::Source device_memory(Stream& stream, cuda::Exec& engine) {
   return {[&engine](size_t bytes) { return engine.take(bytes); }, [&engine](void* memory, size_t) { engine.give_back(memory); },
-          [&stream] { stream.drain(); }};
+          [&stream, &engine] {
+            stream.drain();
+            engine.finish();
+          }};
 }
 #endif
 
@@ -53,7 +55,7 @@ Device::Device(const DeviceOptions& options)
     : kernels(choose_isa(options.isa).kernels),
       isa(choose_isa(options.isa).name),
 #ifdef MW_CUDA
-      cuda_(options.cuda < 0 ? nullptr : new cuda::Exec(options.cuda)),
+      cuda_(options.cuda < 0 ? nullptr : new cuda::Exec(options.cuda, options.modes.sync)),
       pool(cuda_ ? device_memory(stream, *cuda_) : host_memory(stream), options.limit_bytes),
       exec_(cuda_ ? 1 : options.threads),
 #else
@@ -66,6 +68,30 @@ Device::Device(const DeviceOptions& options)
 #endif
 }
 
+void Device::enqueue_read(const char* op, std::function<void()> work, std::function<void(const Failure*)> done) {
+#ifdef MW_CUDA
+  if (cuda_) {
+    const auto wait = [this, op, done = std::move(done)](const Failure* known) {
+      const auto failed = known ? std::make_shared<const Failure>(*known) : nullptr;
+      const Failure place{op, stream.place_path(), "", stream.place_step()};
+      cuda_->waiter().after([this, done, failed, place, mark = cuda_->mark()] {
+        const Failure* failure = failed.get();
+        try {
+          if (!failure) cuda_->check(mark);
+        } catch (const LateFailure& late) {
+          failure = stream.poison({late.op, late.path, late.what(), late.step});
+        } catch (const std::exception& error) {
+          failure = stream.poison({place.op, place.path, error.what(), place.step});
+        }
+        done(failure);
+      });
+    };
+    return stream.enqueue_read(op, std::move(work), wait);
+  }
+#endif
+  stream.enqueue_read(op, std::move(work), std::move(done));
+}
+
 void Device::copy_in(void* to, const void* from, int64_t bytes) {
 #ifdef MW_CUDA
   if (cuda_) return cuda_->copy_in(to, from, bytes);
@@ -73,26 +99,18 @@ void Device::copy_in(void* to, const void* from, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, size_t(bytes));
 }
 
-void Device::copy_out(void* to, const void* from, int64_t bytes) {
-  wait();
+void Device::copy_out(const View& from, const std::function<void(const char*, int64_t, int64_t)>& arrive) {
 #ifdef MW_CUDA
-  if (cuda_) return cuda_->copy_out(to, from, bytes);
+  if (cuda_) return cuda_->waiter().copy_out(from.memory, from.bytes(), arrive);
 #endif
-  if (bytes > 0) std::memcpy(to, from, size_t(bytes));
-}
-
-void Device::wait() {
-#ifdef MW_CUDA
-  if (cuda_) cuda_->settle();
-#endif
+  arrive(static_cast<const char*>(from.memory), 0, from.bytes());
 }
 
 void Device::reset() {
   stream.drain();
-  try {
-    wait();
-  } catch (const KernelError&) {  // a report of what was launched before
-  }
+#ifdef MW_CUDA
+  if (cuda_) cuda_->reset();
+#endif
   stream.reset();
 }
 
@@ -117,11 +135,20 @@ void Device::paint(char* begin, int64_t bytes) {
 
 void Device::check_fence(const char* begin, const char* side, int64_t block_bytes) {
   unsigned char fence[kFence];
-  copy_out(fence, begin, kFence);
+#ifdef MW_CUDA
+  if (cuda_) cuda_->read_now(fence, begin, kFence);
+  else
+#endif
+    std::memcpy(fence, begin, kFence);
   for (const unsigned char byte : fence) {
     if (byte == kPattern) continue;
     throw KernelError("a kernel wrote " + std::string(side) + " a block of " + std::to_string(block_bytes) + " bytes");
   }
+}
+
+void Device::check_fences(const char* memory, int64_t block_bytes) {
+  check_fence(memory, "before", block_bytes);
+  check_fence(memory + kFence + (block_bytes + 3) / 4 * 4, "past", block_bytes);
 }
 
 Block* Device::take(int64_t bytes) {
@@ -144,17 +171,18 @@ void Device::let_go(Block* block) {
   int64_t bytes = block->bytes;
   delete block;
   if (stream.modes().guard) {
-    const int64_t given = bytes, body = (bytes + 3) / 4 * 4;
+    const int64_t given = bytes;
     memory -= kFence;
-    bytes = body + 2 * kFence;
-    const auto check = [this, memory, body, given] {
-      check_fence(memory, "before", given);
-      check_fence(memory + kFence + body, "past", given);
-    };
+    bytes = (given + 3) / 4 * 4 + 2 * kFence;
     if (closed_) {
-      report_broken_fence(check);
+      report_broken_fence([&] { check_fences(memory, given); });
     } else {
-      stream.enqueue("guard", check);
+      stream.enqueue("guard", [this, memory, given] {
+#ifdef MW_CUDA
+        if (cuda_) cuda_->settle();  // what a kernel reported comes first
+#endif
+        check_fences(memory, given);
+      });
     }
   }
   pool.give_back(memory, bytes);
@@ -165,6 +193,12 @@ void Device::close() {
   const Failure* failure = stream.failure();
   if (failure && failure->op == "guard") std::fprintf(stderr, "mixwright: guard: %s\n", failure->message.c_str());
   stream.close();
+#ifdef MW_CUDA
+  if (cuda_) {
+    cuda_->waiter().drain();  // reads whose turn has come
+    cuda_->finish();          // before memory is given back
+  }
+#endif
   closed_ = true;
 }
 

@@ -1,6 +1,7 @@
 // One opened device of one Node environment: its stream, its memory, its threads, and the tensors that live there.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -51,7 +52,13 @@ class Device {
         if (stream.modes().sync) cuda_->use_here();  // on the caller's thread, which may have used another device
         cuda_->begin(op, &stream.place_path(), stream.place_step());
         cuda_->check();
-        call(*cuda_);
+        try {
+          call(*cuda_);
+        } catch (...) {  // what the device has found in an earlier command comes first
+          cuda_->finish();
+          cuda_->check();
+          throw;
+        }
         if (stream.modes().sync) cuda_->settle();
       });
     }
@@ -59,7 +66,11 @@ class Device {
     stream.enqueue(op, [exec = &exec_, call = std::move(call)] { call(*exec); });
   }
 
-  // Is a tensor's memory the host's? Then whoever reads or writes it needs no copy.
+  // Enqueues a read or a fence: work() in its turn, then done(failure) once all that came before is done, null: all well. A CUDA
+  // device has a thread that waits for that (cuda/waiter.h) and calls `done`; the stream's goes on.
+  void enqueue_read(const char* op, std::function<void()> work, std::function<void(const Failure*)> done);
+
+  // Is a tensor's memory the host's? Then whoever writes it needs no copy.
   bool on_host() const {
 #ifdef MW_CUDA
     return !cuda_;
@@ -67,12 +78,11 @@ class Device {
     return true;
 #endif
   }
-  // In a command: copies between the host's memory and the device's, in the order of the stream. copy_out, and wait, see to it
-  // that all that was enqueued before is done, and throw what failed in it.
+  // In a command: the tensor's memory gets what the host's holds.
   void copy_in(void* to, const void* from, int64_t bytes);
-  void copy_out(void* to, const void* from, int64_t bytes);
-  void wait();
-  // The same: throws if an output holds a number that isn't finite.
+  // In the work of a read: arrive(bytes, at, count) gets what the tensor holds, piece by piece, before the read is done.
+  void copy_out(const View& from, const std::function<void(const char*, int64_t, int64_t)>& arrive);
+  // In a command: throws if an output holds a number that isn't finite.
   void check_outputs(const std::vector<View>& outputs);
 
   // Waits for all that was enqueued and launched, and forgets what failed.
@@ -93,6 +103,7 @@ class Device {
 
  private:
   void paint(char* begin, int64_t bytes);
+  void check_fences(const char* memory, int64_t block_bytes);
   void check_fence(const char* begin, const char* side, int64_t block_bytes);
 
   bool closed_ = false;

@@ -76,7 +76,7 @@ Napi::Value Environment::wait_for(Device& device, const char* op, std::function<
   const Napi::Promise promise = pending->promise.Promise();
   Pending* raw = pending.release();
   if (waiting_++ == 0) wake_.Ref(env_);
-  device.stream.enqueue_read(op, std::move(work), [this, raw](const Failure* failure) {
+  device.enqueue_read(op, std::move(work), [this, raw](const Failure* failure) {
     if (failure) {
       raw->failed = true;
       raw->failure = *failure;

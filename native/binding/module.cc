@@ -156,13 +156,12 @@ void upload(const Call& call) {
   env.throw_if_failed_inline(*slot.device);
 }
 
-// In a command: the elements of a tensor, in another format, in the host's memory.
+// In the work of a read: the elements of a tensor, in another format, in the host's memory.
 void fetch(Device& device, const View& source, void* target, DType to) {
-  if (device.on_host()) return convert(source.memory, source.dtype, target, to, source.size());
-  if (source.dtype == to) return device.copy_out(target, source.memory, source.bytes());
-  std::vector<char> stored(size_t(source.bytes()));
-  device.copy_out(stored.data(), source.memory, source.bytes());
-  convert(stored.data(), source.dtype, target, to, source.size());
+  device.copy_out(source, [from = source.dtype, target, to](const char* bytes, int64_t at, int64_t count) {
+    const int64_t first = at / bytes_of(from);
+    convert(bytes, from, static_cast<char*>(target) + first * bytes_of(to), to, count / bytes_of(from));
+  });
 }
 
 // read(tensor) -> Promise of a Float32Array (f32, bf16) or Int32Array (i32) of its own.
@@ -206,7 +205,7 @@ napi_value read_raw(const Call& call) {
 napi_value fence(const Call& call) {
   Environment& env = call.environment();
   Device& device = call.device(0);
-  return env.wait_for(device, "fence", [&device] { device.wait(); }, std::make_unique<Pending>(call.node()));
+  return env.wait_for(device, "fence", [] {}, std::make_unique<Pending>(call.node()));
 }
 
 // setFinite(device, on): whether commands enqueued from now on have their outputs checked.

@@ -80,9 +80,13 @@ void Stream::run_next() {
   queue_.pop();
 }
 
-void Stream::poison(Failure failure) {
-  failure_ = std::move(failure);
-  poisoned_.store(true, std::memory_order_release);
+const Failure* Stream::poison(Failure failure) {
+  const std::lock_guard<std::mutex> lock(poisoning_);
+  if (!poisoned_.load(std::memory_order_relaxed)) {
+    failure_ = std::move(failure);
+    poisoned_.store(true, std::memory_order_release);
+  }
+  return &failure_;
 }
 
 void Stream::drain() {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -52,6 +53,9 @@ class Stream {
     push<Read<Work, Done>>(op, std::move(work), std::move(done));
   }
 
+  // Poisons the stream, unless it is: the first failure stays, and is returned. By the thread that runs commands, or by another
+  // one that learns how they ended.
+  const Failure* poison(Failure failure);
   // The failure that poisons the stream, or null. The pointer stays valid until `reset`.
   const Failure* failure() const { return poisoned_.load(std::memory_order_acquire) ? &failure_ : nullptr; }
   void reset();  // waits until the queue is empty, then forgets the failure
@@ -118,7 +122,6 @@ class Stream {
   void wait_for_room();
   void run_next();
   void loop();
-  void poison(Failure failure);
   void write_trace() const;
 
   static constexpr int64_t kMaxQueued = 16384;
@@ -136,6 +139,7 @@ class Stream {
   CommandQueue<Command> queue_;
   Parking arrived_, left_;
   std::atomic<bool> poisoned_{false}, stop_{false};
+  std::mutex poisoning_;
   Failure failure_;
   std::thread thread_;
 };

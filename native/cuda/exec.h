@@ -4,12 +4,17 @@
 // Nothing here waits for the device, but what says so.
 #pragma once
 #include <cstdint>
+#include <deque>
+#include <limits>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/checks.h"
 #include "core/tensor.h"
 #include "cuda/fault.h"
+#include "cuda/waiter.h"
 
 struct CUstream_st;
 
@@ -22,14 +27,14 @@ struct Properties {
   int64_t memory_bytes = 0, shared_bytes = 0;  // shared: the most that one block may have
 };
 
-// Why there is no device, in words: no driver, too old a driver (with both versions), no device. Empty: there is one.
+// Why there is no device, in words: no driver, too old a driver (with both versions), no device, its error. Empty: there is one.
 std::string why_no_device();
 int device_count();
 Properties properties(int ordinal);
 
 class Exec {
  public:
-  explicit Exec(int ordinal);
+  Exec(int ordinal, bool inline_waits);  // debug mode `sync`: no second thread (waiter.h)
   ~Exec();
   Exec(const Exec&) = delete;
   Exec& operator=(const Exec&) = delete;
@@ -55,24 +60,34 @@ class Exec {
   // to three numbers (%lld), that poisons the stream under the present command's name.
   Report report(const char* format);
 
-  // What has been reported since the last settle(). A kernel that must not run after a failure asks it: commands that follow
-  // the failed one are launched before the host knows.
+  // The first report since the last reset(). A kernel that must not run after a failure asks it: commands that follow the failed
+  // one are launched before the host knows.
   const Fault* fault() const { return fault_; }
 
   // Makes the device the calling thread's.
   void use_here();
 
-  // The command whose kernels are launched next: for messages. Waits once in some thousand reports.
+  // The command whose kernels are launched next: for messages.
   void begin(const char* op, const std::string* path, int64_t step);
-  // Throws what kernels have reported so far (LateFailure), or CUDA's own error. Doesn't wait.
-  void check();
+  // How many reports have been given out: what was launched so far has smaller numbers, what comes has none of them.
+  int64_t mark();
+  // Throws what kernels launched before that mark have reported so far (LateFailure), or CUDA's own error. Doesn't wait. By any
+  // thread.
+  void check(int64_t before = std::numeric_limits<int64_t>::max());
   // Waits for all that was launched, then checks.
   void settle();
+  // Waits, whatever went wrong.
+  void finish();
+  // Waits for the device and for the waiter, and forgets what was reported. Nobody may launch meanwhile.
+  void reset();
+
+  // Reads and fences.
+  Waiter& waiter() { return *waiter_; }
 
   void* take(size_t bytes);  // null when there is no room
-  void give_back(void* memory);
-  void copy_in(void* device, const void* host, int64_t bytes);   // `host` may go when it returns
-  void copy_out(void* host, const void* device, int64_t bytes);  // waits
+  void give_back(void* memory);  // once the device is through with it
+  void copy_in(void* device, const void* host, int64_t bytes);  // `host` may go when it returns
+  void read_now(void* host, const void* device, int64_t bytes);  // waits
   void fill(void* device, int byte, int64_t bytes);
 
  private:
@@ -83,9 +98,10 @@ class Exec {
     const char* format;
   };
   void* bytes(int slot, int64_t count);
-  void wait();  // for all that was launched; throws CUDA's own errors
+  void wait();                  // for all that was launched; throws CUDA's own errors
+  void forget(int64_t before);  // the device has passed that mark
 
-  struct Ring;
+  struct Uploads;
 
   static constexpr int kSlots = 8;
   Properties properties_;
@@ -95,12 +111,18 @@ class Exec {
     void* memory = nullptr;
     int64_t size = 0;
   } scratch_[kSlots];
-  Ring* ring_ = nullptr;    // pinned memory that copies go through
+  Uploads* uploads_ = nullptr;  // pinned memory that uploads go through
+  std::unique_ptr<Waiter> waiter_;
   Fault* fault_ = nullptr;  // seen by host and device
+  // Of the thread that launches.
   const char* op_ = "";
   const std::string* path_ = nullptr;
   int64_t step_ = -1;
-  std::vector<Command> reports_;  // since the last settle()
+  int64_t forgotten_ = 0;  // the mark of the last forget() that was asked for
+  // Reports that may still come, from number `first_` on. The thread that launches adds, the one that waits takes away.
+  std::mutex mutex_;
+  int64_t first_ = 0;
+  std::deque<Command> reports_;
 };
 
 }  // namespace mixwright::cuda

@@ -1,11 +1,9 @@
 // Starting kernels, and what every kernel file needs: CUDA's own words, or the emulator's (test/native/cuda), which runs the
 // same kernels on the CPU.
 #pragma once
-#ifdef MW_CUDA_EMULATED
-#include "emulator.h"
-#else
-#include <cuda_runtime.h>
-#endif
+#include <cuda_runtime.h>  // with MW_CUDA_EMULATED, that of test/native/cuda
+
+#include <algorithm>
 
 #include "core/checks.h"
 #include "core/dtype.h"
@@ -24,13 +22,18 @@ namespace mixwright::cuda {
 
 constexpr int kWarp = 32;
 
-#ifndef MW_CUDA_EMULATED
-inline void require_cuda(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // or the next launch would be told of it
-  fail("%s: %s", what, cudaGetErrorString(status));
-}
+// A limit whose other side only large sizes reach: small on the emulated device, so that tests of small sizes take both sides.
+#ifdef MW_CUDA_EMULATED
+constexpr int64_t limit(int64_t, int64_t emulated) { return emulated; }
+#else
+constexpr int64_t limit(int64_t real, int64_t) { return real; }
 #endif
+
+// Throws KernelError for what CUDA refuses. Some errors stay with the process: then the stream says so too, and the message.
+void require_cuda(CUstream_st* stream, cudaError_t status, const char* what);
+
+// Beside the shared memory whose size the launch says, kernels have fixed arrays of up to this.
+constexpr int64_t kFixedShared = 8 << 10;
 
 // Enqueues kernel<<<grid, threads, shared_bytes>>>(args...). An empty grid launches nothing. Throws KernelError for what the
 // device doesn't take.
@@ -46,13 +49,15 @@ void launch(Exec& exec, void (*kernel)(Params...), dim3 grid, int threads, int64
          (long long)exec.properties().shared_bytes);
   }
 #ifdef MW_CUDA_EMULATED
-  emulator::run(grid, threads, size_t(shared_bytes), [&] { kernel(static_cast<Params>(args)...); });
+  emulator::launch(exec.stream(), grid, threads, size_t(shared_bytes), [=] { kernel(static_cast<Params>(args)...); });
 #else
-  if (shared_bytes > 32 << 10) {  // the 48 KB that need no asking hold a kernel's fixed arrays too, up to 5 KB
-    require_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)), "shared memory");
+  if (shared_bytes > (48 << 10) - kFixedShared) {  // 48 KB need no asking
+    // The same for each launch of a kernel: another stream's may come between.
+    const int64_t most = std::max(shared_bytes, exec.properties().shared_bytes - kFixedShared);
+    require_cuda(exec.stream(), cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(most)), "shared memory");
   }
   kernel<<<grid, threads, size_t(shared_bytes), exec.stream()>>>(static_cast<Params>(args)...);
-  require_cuda(cudaGetLastError(), "launch");
+  require_cuda(exec.stream(), cudaGetLastError(), "a launch");
 #endif
 }
 

@@ -23,7 +23,7 @@ constexpr int64_t kNarrowBlocks = 396;  // so many keep a large device busy
 
 // So many rows of `cols` f32 stay in the cache of a large device, and are enough for a product to keep it busy.
 inline int64_t cached_rows(int64_t cols) {
-  constexpr int64_t kBytes = 32 << 20, kFewest = 256;
+  constexpr int64_t kBytes = limit(32 << 20, 0), kFewest = limit(256, 32);
   const int64_t fit = kBytes / 4 / (cols < 1 ? 1 : cols) / kFewest * kFewest;
   return fit < kFewest ? kFewest : fit;
 }

@@ -1,12 +1,12 @@
-// Logits stand in scratch memory, f32, a piece of about kPieceFloats at a time. The products are matmul's; the rest is
+// Logits stand in scratch memory, f32, a piece of kPieceFloats or a few more at a time. The products are matmul's; the rest is
 // bound by memory.
 // Forward: rows in chunks, each against the vocabulary in pieces; a running maximum and sum of each row go from piece to
 // piece (Milakov and Gimelshein 2018). A logit is written once and read once.
 // Gradients, whose dlogits need the sum over the whole vocabulary first: a chunk of rows, a tile at least, has all its
 // logits in memory, which become dlogits in place; or bf16 beside them where x and weight are bf16 too, so that both products
 // that follow take bf16 from both sides. A logit is written once, read twice and becomes a dlogit that is read twice. Each
-// chunk also reads weight twice and reads and writes dweight: with a vocabulary above 100 000 a chunk is so short that this
-// bounds its products.
+// chunk also reads weight twice and reads and writes dweight: 12 bytes of V·D for bf16. So a chunk has as many rows as D, up to
+// kLongRows, though a large vocabulary then has up to kMostFloats logits in memory.
 // Rows without a target take part, with dlogits of 0: the host doesn't know which they are.
 #include "ops/linear_cross_entropy.h"
 
@@ -21,7 +21,8 @@ namespace mixwright::cuda {
 
 namespace {
 constexpr int32_t kIgnored = -100;
-constexpr int64_t kPieceFloats = 1 << 24, kTile = 128, kForwardRows = 2048, kMostRows = 8192;
+constexpr int64_t kPieceFloats = limit(1 << 24, 1 << 14), kMostFloats = 1 << 27;
+constexpr int64_t kTile = 128, kForwardRows = limit(2048, kTile), kLongRows = 1024, kMostRows = 8192;
 constexpr int kSlopeThreads = 256, kSlopesEach = 16, kSumThreads = 1024;
 // Of exec.scratch; matmul has those below. What the forward pass keeps for the entropy lies where gradients have slopes.
 enum Slot { kLogits = 4, kSlopes, kRunning, kLogProbs, kWeighted = kSlopes };
@@ -174,7 +175,8 @@ class Rows {
                  bool accumulate_dweight) {
     if (V_ == 0 && dx && !accumulate_dx) exec_.fill(dx.memory, 0, dx.bytes());
     if (T_ == 0 && dweight && !accumulate_dweight) exec_.fill(dweight.memory, 0, dweight.bytes());
-    const int64_t most = even(T_, std::min(whole_tiles(kPieceFloats / std::max<int64_t>(V_, 1)), kMostRows));
+    const int64_t V = std::max<int64_t>(V_, 1), longer = std::min({D_, kLongRows, kMostFloats / V});
+    const int64_t most = even(T_, std::min(whole_tiles(std::max(kPieceFloats / V, longer)), kMostRows));
     take_memory(most, V_);
     const bool narrow = x_.dtype == DType::bf16 && weight_.dtype == DType::bf16;
     void* const slopes = narrow ? exec_.scratch<bf16>(most * V_, kSlopes) : static_cast<void*>(logits_);

@@ -1,24 +1,45 @@
 /** What run.sh of the bundle starts: see there. */
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
-import { cpus } from "node:os";
+import { mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import type { Outcome } from "./run_tests.ts";
+import { Report } from "./report.ts";
+import { runSanitized, runTests } from "./test_files.ts";
 
 process.env.MIXWRIGHT_ENGINE ??= "cuda"; // before anything loads an engine
 const { wayOut } = await import("../../lib/core/cuda_probe.ts");
 const { cudaDevices } = await import("../../lib/core/native.ts");
-const { timeOps, trainBoth } = await import("./timings.ts");
+const { comparePeers } = await import("../../bench/gpu/peers.ts");
+const { subjects } = await import("../../bench/training_step.ts");
+const { real, tiny } = await import("../../bench/gpu/shapes.ts");
+const { timeOps } = await import("./timings.ts");
+const { quickstart, trainBoth, writeBoth } = await import("./train.ts");
 
-const root = path.resolve(import.meta.dirname, "../..");
-const { sanitize } = parseArgs({ options: { sanitize: { type: "boolean", default: false } } }).values;
-const print = (...lines: string[]): void => void process.stdout.write(`${lines.join("\n")}\n`);
-const table = (...rows: (string | number)[][]): void => {
-  const [head, ...body] = rows.map((row) => `| ${row.join(" | ")} |`);
-  print("", head!, `|${" --- |".repeat(rows[0]!.length)}`, ...body, "");
-};
+/** The sections, and how many seconds each may take. */
+const limits = { ops: 300, models: 120, train: 120, peers: 350 };
+type Section = keyof typeof limits;
+const sections = Object.keys(limits) as Section[];
 
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", default: sections.join() },
+    out: { type: "string" },
+    limit: { type: "string" },
+    sanitize: { type: "boolean", default: false },
+    small: { type: "boolean", default: false },
+  },
+});
+const chosen = values.only.split(",") as Section[];
+const unknown = chosen.find((name) => !sections.includes(name));
+if (unknown !== undefined) {
+  console.error(`run.sh: --only ${unknown}, known are ${sections.join(", ")}`);
+  process.exit(1);
+}
+const limitOf = (section: Section): number => 1000 * Number(values.limit ?? limits[section]);
+
+const report = new Report(values.out);
+const { print } = report;
 print("# mixwright on CUDA", "");
 const { devices, reason } = cudaDevices();
 if (devices.length === 0) {
@@ -29,7 +50,7 @@ const asked = ["driver_version", "clocks.max.sm", "clocks.max.memory", "power.li
 const smi = spawnSync("nvidia-smi", [`--query-gpu=${asked.join(",")}`, "--format=csv,noheader"], {
   encoding: "utf8",
 });
-table(
+report.table(
   ["device", "capability", "multiprocessors", "memory", asked.join(", ")],
   ...devices.map(({ name, capability, multiprocessors, bytes }, i) => [
     `cuda:${i} ${name}`,
@@ -39,89 +60,99 @@ table(
     smi.stdout?.split("\n")[i] || "unknown",
   ]),
 );
-print(
-  `${cpus()[0]?.model}, ${cpus().length} processors, Node ${process.version}, ${new Date().toISOString()}`,
-);
+const cpus = os.cpus();
+print(`${cpus[0]?.model}, ${cpus.length} processors, Node ${process.version}, ${new Date().toISOString()}`);
+report.keep({ devices, smi: smi.stdout, date: new Date() });
 
-let failed = false;
 // A loss that nobody waits for yet may be the first to tell of a failure; whoever waits for the device is told as well.
 process.on("unhandledRejection", () => {
-  failed = true;
+  report.failed = true;
 });
-const tests = readdirSync(path.join(root, "test"), { recursive: true, encoding: "utf8" })
+const tests = readdirSync(path.resolve(import.meta.dirname, "../../test"), {
+  recursive: true,
+  encoding: "utf8",
+})
   .filter((file) => file.endsWith(".test.js"))
   .sort();
-
-/** Runs test files, each in a process of its own: what crashes or hangs there doesn't end the report. */
-function runTests(title: string, files: readonly string[], prefix: readonly string[] = []): void {
-  print("", `## ${title}`);
-  if (files.length === 0) failed = true;
-  const details: string[] = [];
-  const rows = files.map((file) => {
-    const [command, ...words] = [...prefix, process.execPath, path.join(import.meta.dirname, "run_tests.js")];
-    const from = performance.now();
-    const { status, signal, stdout, stderr } = spawnSync(
-      command!,
-      [...words, path.join(root, "test", file)],
-      {
-        encoding: "utf8",
-        env: { ...process.env, MIXWRIGHT_TEST_DEVICE: "cuda", NO_COLOR: "1" },
-        maxBuffer: 1 << 28,
-        timeout: prefix.length > 0 ? 3_600_000 : 900_000,
-        killSignal: "SIGKILL",
-      },
-    );
-    const seconds = ((performance.now() - from) / 1000).toFixed(1);
-    const line = stdout.split("\n").findLast((text) => text.startsWith('{"passed"'));
-    const { passed, skipped, failures }: Outcome = line
-      ? JSON.parse(line)
-      : { passed: 0, skipped: 0, failures: [] };
-    if (line === undefined || status !== 0)
-      failures.push(`ended with ${signal ?? status}:\n${tail(stdout + stderr)}`);
-    if (failures.length > 0) failed = true;
-    for (const failure of failures) details.push(`- **${file}** ${failure.slice(0, 4000)}`);
-    return [file.replace(/\.test\.js$/, ""), passed, failures.length, skipped, seconds];
-  });
-  table(["tests", "passed", "failed", "skipped", "seconds"], ...rows);
-  print(...details);
-}
-const tail = (text: string): string => text.trim().split("\n").slice(-40).join("\n");
-
 const opTests = tests.filter((file) => file.startsWith("ops/"));
-runTests("Ops: against float64 oracles, and against the CPU engine", opTests);
-runTests(
-  "Whole models, adapters, training: against float64 reference numbers",
-  tests.filter((file) => !opTests.includes(file)),
-);
-if (sanitize) {
-  const found = spawnSync("compute-sanitizer", ["--version"]).status === 0;
-  if (found) {
-    for (const tool of ["memcheck", "racecheck"])
-      runTests(`Ops under compute-sanitizer ${tool}`, opTests, [
-        "compute-sanitizer",
-        "--tool",
-        tool,
-        "--error-exitcode",
-        "9",
-      ]);
-  } else {
-    print("", "compute-sanitizer was asked for, and is not in PATH.");
-    failed = true;
+
+/** A folder that goes away with this process; of memory, if there is enough: gigabytes go to the peer. */
+function scratch(): string {
+  let base = os.tmpdir();
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    if (bavail * bsize > 2 ** 33) base = "/dev/shm";
+  } catch {
+    // there is none
   }
+  const folder = mkdtempSync(path.join(base, "mixwright-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
-async function section(title: string, rows: () => Promise<(string | number)[][]>): Promise<void> {
-  print("", `## ${title}`);
-  try {
-    const found = await rows();
-    if (found.some((row) => row.includes("FAILED"))) failed = true;
-    table(...found);
-  } catch (error) {
-    failed = true;
-    print("", `FAILED: ${(error as Error).stack}`);
-  }
+const run: Record<Section, (deadline: number) => Promise<void>> = {
+  ops: async (deadline) => {
+    const title = "Ops: against float64 oracles, and against the CPU engine";
+    runTests(report, title, opTests, deadline - 0.25 * limitOf("ops"));
+    await timeOps(report, deadline);
+    if (values.sanitize) runSanitized(report, opTests, 2 * limitOf("ops"));
+  },
+  models: async (deadline) => {
+    const rest = tests.filter((file) => !opTests.includes(file));
+    runTests(report, "Whole models, adapters, training: against float64 reference numbers", rest, deadline);
+  },
+  train: async () => {
+    const { small } = values;
+    const subject = small ? { title: "tiny", ...tiny.step } : subjects.small;
+    for (const dtype of ["f32", "bf16"] as const) {
+      await report.section(`Training, ${subject.title}, ${dtype}, on both devices`, () =>
+        trainBoth(dtype, subject),
+      );
+      const words = `The model of the package, ${dtype}, on both devices`;
+      await report.section(words, () => writeBoth(dtype, small ? 4 : 40));
+    }
+    const [name, pretrainSteps, finetuneSteps] = small
+      ? (["cpu", 16, 8] as const)
+      : (["cuda", 600, 150] as const);
+    await report.section(`The quickstart on ${name}`, () =>
+      quickstart(name, { pretrainSteps, finetuneSteps }),
+    );
+  },
+  peers: async () => {
+    print("", "## Figures G1 to G12, against the peers");
+    const rows = await comparePeers({
+      shapes: values.small ? tiny : real,
+      device: "cuda",
+      peerDevice: process.env.MIXWRIGHT_PEERS_DEVICE ?? "cuda",
+      interpreter: process.env.MIXWRIGHT_PEERS_PYTHON ?? "python3",
+      scratch: scratch(),
+      limitMs: limitOf("peers") - 50_000,
+      print,
+      keep: report.keep,
+    });
+    if (rows.some(({ failed }) => failed)) report.failed = true;
+  },
+};
+
+for (const section of chosen) {
+  const from = performance.now();
+  const limitMs = limitOf(section) * (section === "ops" && values.sanitize ? 3 : 1);
+  const watch = setTimeout(() => {
+    print(
+      "",
+      `**${section}: stopped, its ${(limitMs / 1e3).toFixed(0)} s are up.** What was measured stands above.`,
+    );
+    process.exit(1);
+  }, limitMs + 10_000);
+  await run[section](from + limitOf(section)).catch((error: Error) => {
+    report.failed = true;
+    print("", `FAILED: ${error.stack}`);
+  });
+  clearTimeout(watch);
+  print(
+    "",
+    `${section}: ${((performance.now() - from) / 1e3).toFixed(0)} s of at most ${(limitMs / 1e3).toFixed(0)}.`,
+  );
 }
-await section("Training: a small mixture of experts, f32, the same on both devices", trainBoth);
-await section("Timings", timeOps);
-print("", failed ? "**Something failed.**" : "All well.");
-process.exit(failed ? 1 : 0);
+print("", report.failed ? "**Something failed.**" : "All well.");
+process.exit(report.failed ? 1 : 0);

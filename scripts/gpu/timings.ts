@@ -1,59 +1,40 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { interleaved } from "../../bench/measure.ts";
-import { subjects, trainingStep } from "../../bench/training_step.ts";
 import { type BenchCase, type Cost, forwardPass, Operands, trainingPass } from "../../bench/workload.ts";
 import { device } from "../../lib/core/device.ts";
 import type { DType } from "../../lib/core/dtype.ts";
+import type { Cells, Report } from "./report.ts";
 
-type Rows = (string | number)[][];
-
-/** The losses of the first steps of one model on both devices. Throws if they part, or don't fall. */
-export async function trainBoth(steps = 8): Promise<Rows> {
-  const losses: number[][] = [];
-  for (const name of ["cuda", "cpu"]) {
-    using dev = await device(name);
-    const { enqueue } = trainingStep(dev, "f32", subjects.small);
-    const promises: Promise<number>[] = [];
-    for (let i = 0; i < steps; i++) {
-      promises.push(enqueue());
-      await dev.ready({ behind: 1 });
-    }
-    losses.push(await Promise.all(promises));
-  }
-  const [cuda, cpu] = losses as [number[], number[]];
-  const apart = Math.max(...cuda.map((loss, i) => Math.abs(loss / cpu[i]! - 1)));
-  const rows = cuda.map((loss, i) => [i + 1, loss.toFixed(5), cpu[i]!.toFixed(5)]);
-  if (!(apart < 1e-3)) throw new Error(`the losses part by ${apart}: ${JSON.stringify(losses)}`);
-  if (!(cuda.at(-1)! < cuda[0]!)) throw new Error(`the loss does not fall: ${JSON.stringify(cuda)}`);
-  return [["step", "loss on CUDA", "loss on the CPU"], ...rows];
-}
-
-/** Every bench of the project at its own sizes. A pass that fails has its reason in the place of figures. */
-export async function timeOps(): Promise<Rows> {
+/** Every bench of the project at its own sizes, until `deadline`. A pass that fails has its reason in the place of figures. */
+export async function timeOps(report: Report, deadline: number): Promise<void> {
   const folder = path.resolve(import.meta.dirname, "../../bench");
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".bench.js"))
     .sort();
-  const rows: Rows = [["bench", "case", "format", "pass", "ms", "GFLOP/s", "GB/s", "tokens/s"]];
+  const head = ["bench", "case", "format", "pass", "ms", "GFLOP/s", "GB/s", "tokens/s"];
+  report.print("", "## Timings");
+  report.head(...head);
   for (const file of files) {
     const { cases } = (await import(path.join(folder, file))) as { cases: BenchCase[] };
     for (const bench of cases) {
       for (const dtype of bench.dtypes ?? (["f32", "bf16"] as const)) {
         const names = [file.replace(/\.bench\.js$/, ""), bench.title, dtype];
-        const add = (...figures: (string | number)[]): void => void rows.push([...names, ...figures]);
-        await timeCase(bench, dtype, add).catch((error: Error) => add("FAILED", error.message, "", "", ""));
+        const add = (...figures: Cells): void => {
+          const cells = [...names, ...figures];
+          report.row(...cells);
+          report.keep(Object.fromEntries(cells.map((cell, i) => [head[i], cell])));
+        };
+        if (performance.now() > deadline) add("left out", "time is up", "", "", "");
+        else
+          await timeCase(bench, dtype, add).catch((error: Error) => add("FAILED", error.message, "", "", ""));
       }
     }
   }
-  return rows;
+  report.print("");
 }
 
-async function timeCase(
-  bench: BenchCase,
-  dtype: DType,
-  add: (...figures: (string | number)[]) => void,
-): Promise<void> {
+async function timeCase(bench: BenchCase, dtype: DType, add: (...figures: Cells) => void): Promise<void> {
   using dev = await device("cuda");
   const operands = new Operands(dev, dtype);
   const workload = bench.make(operands);

@@ -49,6 +49,7 @@ test("a short quickstart leaves a model, a PEFT adapter, a merged model and a re
   expect(code).toBe(0);
   expect(stdout).toContain("Samples after fine-tuning:");
   expect(stdout).toMatch(/Done in \d+ s/);
+  expect(stdout).toContain("node dist/cli/main.js generate --model"); // npx doesn't know a clone
   const metrics = readFileSync(path.join(dir, "metrics.jsonl"), "utf8")
     .trim()
     .split("\n")

@@ -1,16 +1,20 @@
-import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { probe, wayOut, whyNoDriver } from "../../lib/core/cuda_probe.ts";
-import { chooseEngine, cudaEnginePaths, engineFile, enginePaths, loadEngine } from "../../lib/core/native.ts";
+import {
+  chooseEngine,
+  cudaEnginePaths,
+  engineFile,
+  enginePaths,
+  loadEngine,
+  tryCuda,
+} from "../../lib/core/native.ts";
 import { child, url } from "../support/child.ts";
-import { runTool } from "../support/run_tool.ts";
+import { engineWithGpu, library, whyNoFakes } from "../support/fake_cuda.ts";
 import { tempDir } from "../support/temp_dir.ts";
 
-const noCompiler = spawnSync("g++", ["--version"]).status !== 0;
-
-/** A package folder with a CPU engine, and with a CUDA engine that is a file of that text, or made from C++. */
+/** A package folder with a CPU engine, and with a CUDA engine that is a file of that text, or runs C when it is loaded. */
 function packageWith(cuda?: { text: string } | { code: string }): string {
   const root = tempDir();
   const put = (file: string) => mkdirSync(path.dirname(file), { recursive: true });
@@ -20,53 +24,50 @@ function packageWith(cuda?: { text: string } | { code: string }): string {
   if (cuda === undefined) return root;
   put(cudaFile);
   if ("text" in cuda) writeFileSync(cudaFile, cuda.text);
-  else {
-    const source = path.join(root, "engine.cc");
-    writeFileSync(source, cuda.code);
-    runTool("g++", ["-shared", "-fPIC", "-o", cudaFile, source]);
-  }
+  else library(cudaFile, cuda.code);
   return root;
 }
 const withDriver = { noDriver: () => "" };
-const atLoad = (body: string) => `
-  #include <cstdlib>
-  #include <unistd.h>
-  __attribute__((constructor)) static void at_load() { ${body}; }`;
 
 test("without a CUDA engine, without a driver: the CPU engine, and the reason", () => {
   const bare = packageWith();
   expect(chooseEngine(undefined, { root: bare, ...withDriver })).toEqual({
     paths: enginePaths(bare),
     whyNoCuda: "no CUDA engine is built",
+    untried: [],
   });
   const root = packageWith({ text: "" });
   const reason = "no NVIDIA driver was found";
-  const asked = () => expect.fail("nothing is tried where there is no driver");
-  expect(chooseEngine(undefined, { root, noDriver: () => reason, ask: asked })).toEqual({
+  expect(chooseEngine(undefined, { root, noDriver: () => reason })).toEqual({
     paths: enginePaths(root),
     whyNoCuda: reason,
+    untried: [],
   });
   expect(whyNoDriver(["/nowhere/nvidiactl"])).toBe(reason);
   expect(whyNoDriver(["/nowhere/nvidiactl", "/dev/null"])).toBe("");
 });
 
-test("the CUDA engine is taken when a process of its own has found a device; the CPU engine stands by", () => {
+test("the CUDA engine is taken when a process of its own has found a device; the CPU engine stands by", async () => {
   const root = packageWith({ text: "" });
   const file = cudaEnginePaths(root)[0]!;
-  const choice = chooseEngine(undefined, {
-    root,
-    ...withDriver,
-    ask: (asked) => (asked === file ? "" : "other"),
+  const choice = chooseEngine(undefined, { root, ...withDriver });
+  expect(choice).toEqual({ paths: enginePaths(root), whyNoCuda: "", untried: [file] });
+  expect(await tryCuda(choice, async (asked) => (asked === file ? "" : "other"))).toEqual({
+    paths: [file, ...enginePaths(root)],
+    whyNoCuda: "",
+    untried: [],
   });
-  expect(choice).toEqual({ paths: [file, ...enginePaths(root)], whyNoCuda: "" });
 });
 
 test("MIXWRIGHT_ENGINE chooses: cpu, cuda without a trial, a file", () => {
   const root = packageWith({ text: "" });
-  const ask = () => expect.fail("it was not to be tried");
-  expect(chooseEngine("cpu", { root, ...withDriver, ask }).paths).toEqual(enginePaths(root));
-  expect(chooseEngine("cuda", { root, ask }).paths).toEqual(cudaEnginePaths(root));
-  expect(chooseEngine("some/engine.node", { root, ask }).paths).toEqual([path.resolve("some/engine.node")]);
+  const chosen = (wanted: string) => chooseEngine(wanted, { root, ...withDriver });
+  expect(chosen("cpu")).toMatchObject({ paths: enginePaths(root), untried: [] });
+  expect(chosen("cuda")).toMatchObject({ paths: cudaEnginePaths(root), untried: [] });
+  expect(chosen("some/engine.node")).toMatchObject({
+    paths: [path.resolve("some/engine.node")],
+    untried: [],
+  });
 });
 
 describe("an engine that", () => {
@@ -76,25 +77,59 @@ describe("an engine that", () => {
       { text: "no library" },
       /does not load \(exit status 1: .*(invalid ELF|too short|not a)/,
     ],
-    ["aborts when loaded", { code: atLoad('write(2, "boom\\n", 5); abort()') }, /ended it by SIGABRT: boom$/],
-    ["crashes when loaded", { code: atLoad("*(volatile int*)8 = 1") }, /ended it by SIGSEGV$/],
-    ["ends the process when loaded", { code: atLoad("_exit(0)") }, /does not load \(exit status 0\)$/],
-    ["hangs when loaded", { code: atLoad("sleep(60)") }, /gave no answer within 0.5 s$/],
+    ["aborts when loaded", { code: 'write(2, "boom", 4); abort()' }, /ended it by SIGABRT: boom$/],
+    ["crashes when loaded", { code: "*(volatile int*)8 = 1" }, /ended it by SIGSEGV$/],
+    ["ends the process when loaded", { code: "_exit(0)" }, /does not load \(exit status 0\)$/],
+    ["hangs when loaded", { code: "sleep(60)" }, /gave no answer within 0.5 s$/],
   ];
-  test.for(cases)("%s is left alone, and the reason is kept", ([title, engine, reason], { skip }) => {
-    if ("code" in engine && noCompiler) skip("not found: g++");
+  test.for(cases)("%s is left alone, and the reason is kept", async ([title, engine, reason], { skip }) => {
+    if ("code" in engine && whyNoFakes) skip(whyNoFakes);
     const root = packageWith(engine);
-    const ask = (file: string) => probe(file, title.startsWith("hangs") ? 500 : 30_000);
-    const { paths, whyNoCuda } = chooseEngine(undefined, { root, ...withDriver, ask });
+    const hangs = title.startsWith("hangs");
+    const ask = (file: string) => probe(file, hangs ? 500 : 30_000);
+    const { paths, whyNoCuda } = await tryCuda(chooseEngine(undefined, { root, ...withDriver }), ask);
     expect(whyNoCuda).toMatch(reason);
     expect(whyNoCuda).toContain(cudaEnginePaths(root)[0]);
-    expect(wayOut(whyNoCuda)).toContain("MIXWRIGHT_ENGINE=cuda");
+    expect(wayOut(whyNoCuda)).toContain("MIXWRIGHT_ENGINE=cpu goes without CUDA");
+    expect(wayOut(whyNoCuda)).toContain(hangs ? "nvidia-smi" : "npm run build:cuda");
     expect(loadEngine(paths).binding.usableIsas()).toContain("baseline");
   });
 });
 
-test("an engine that finds no device says why", () => {
-  expect(probe(engineFile())).toMatch(/^this engine was built without CUDA$|^no |^the NVIDIA driver|^$/);
+test("where the build is broken, the prebuilt CUDA engine is tried; where the driver is to blame, it is not", async ({
+  skip,
+}) => {
+  if (whyNoFakes) skip(whyNoFakes);
+  const root = packageWith({ text: "broken" });
+  const [built, prebuilt] = cudaEnginePaths(root);
+  engineWithGpu(prebuilt!);
+  const choice = chooseEngine(undefined, { root, ...withDriver });
+  expect(await tryCuda(choice)).toMatchObject({ paths: [prebuilt, ...enginePaths(root)], whyNoCuda: "" });
+  const asked: string[] = [];
+  const late = await tryCuda(choice, async (file) => {
+    asked.push(file);
+    return "it gave no answer within 10 s";
+  });
+  expect([asked, late.whyNoCuda]).toEqual([[built], "it gave no answer within 10 s"]);
+});
+
+test("an engine that finds no device says why", async () => {
+  expect(await probe(engineFile())).toMatch(/^this engine was built without CUDA$|^the NVIDIA driver|^$/);
+});
+
+test("what MIXWRIGHT_ENGINE names and isn't an engine: the message names the variable, and what it takes", async () => {
+  const script = `
+    import { device } from ${url("lib/core/device.ts")};
+    await device("cpu").catch((error) => console.log(error.name, error.message));`;
+  for (const wanted of ["nonsense", "CPU", "/tmp", "package.json"]) {
+    const { code, out } = await child(script, { env: { MIXWRIGHT_ENGINE: wanted } });
+    expect([code, out]).toEqual([0, expect.stringMatching(/^DeviceError mixwright: no native engine loads/)]);
+    expect(out).toContain(path.resolve(wanted));
+    expect(out).toContain(
+      `MIXWRIGHT_ENGINE is "${wanted}", "cpu", "cuda" or the file of an engine was needed. Unset it`,
+    );
+    expect(out.includes("loads, and is no engine of mixwright")).toBe(wanted === "package.json");
+  }
 });
 
 test("device(): cuda says why it isn't there and what to do; auto is the CPU; workers keep to the choice", async () => {

@@ -1,11 +1,14 @@
+import { spawnSync } from "node:child_process";
 import { afterAll, expect, test } from "vitest";
 import { device } from "../../lib/core/device.ts";
 import { ConfigError, DisposedError, ShapeError } from "../../lib/core/errors.ts";
 import { disposeAll } from "../../lib/core/tape.ts";
 import { add } from "../../lib/ops/add.ts";
 import { roundBf16 } from "../support/check_op.ts";
+import { url } from "../support/child.ts";
+import { testDevice } from "../support/test_device.ts";
 
-const dev = await device("cpu", { threads: 2, debug: ["guard"] });
+const dev = await device(testDevice, { threads: 2, debug: ["guard"] });
 afterAll(() => {
   expect(dev.stats().live).toBe(0);
   dev.close();
@@ -17,6 +20,16 @@ test("f32: up and back", async () => {
   expect(x.dtype).toBe("f32");
   expect(x.bytes).toBe(24);
   expect(await x.data()).toEqual(data);
+});
+
+test("more than a device takes at a time, up and back, in its format and in another", async () => {
+  const data = Float32Array.from({ length: 3_000_001 }, (_, i) => (i % 251) - 100);
+  using x = dev.tensor(data, [data.length]);
+  using y = dev.tensor(data, [data.length], { dtype: "bf16" });
+  const [same, widened, bytes] = await Promise.all([x.data(), y.data(), x.bytesData()]);
+  expect(Buffer.compare(Buffer.from(same.buffer), Buffer.from(data.buffer))).toBe(0);
+  expect(Buffer.compare(Buffer.from(widened.buffer), Buffer.from(data.buffer))).toBe(0);
+  expect(Buffer.compare(bytes, Buffer.from(data.buffer))).toBe(0);
 });
 
 test("i32: from an Int32Array or from numbers", async () => {
@@ -164,4 +177,19 @@ test("use after dispose: DisposedError with the label, everywhere", async () => 
   }
   await expect(x.data()).rejects.toThrow(DisposedError);
   await expect(x.bytesData()).rejects.toThrow(DisposedError);
+});
+
+test("a forgotten tensor is given back by the garbage collector, with a warning that names it", async () => {
+  const program = `
+    import { device } from ${url("lib/index.ts")};
+    const dev = await device("cpu", { threads: 1 });
+    (() => dev.at("somewhere", () => dev.full([3, 5], 1).view([5], 5)))();
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
+    for (let i = 0; i < 20 && dev.stats().live > 0; i++) { globalThis.gc(); await turn(); }
+    console.log("live", dev.stats().live);
+    dev.close();`;
+  const args = ["--expose-gc", "--import", "tsx", "--input-type=module", "--eval", program];
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  expect(stdout).toBe("live 0\n");
+  expect(stderr).toContain("a tensor [5] f32 made at somewhere was collected without dispose()");
 });

@@ -22,8 +22,14 @@ async function need(command: string, words: readonly string[], env = process.env
   }
 }
 
-/** The ops, and whole models: forward, backward, adapters and training steps against float64 reference numbers. */
+/**
+ * The stream, the ops, and whole models: forward, backward, adapters and training steps against float64 reference numbers.
+ */
 const checks = [
+  "test/core/device",
+  "test/core/tensor",
+  "test/cuda/waits",
+  "test/train/failures",
   "test/ops",
   "test/models/oracle",
   "test/adapters/oracle",

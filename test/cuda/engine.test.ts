@@ -1,12 +1,12 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { whyNoDriver } from "../../lib/core/cuda_probe.ts";
 import { cudaEnginePaths } from "../../lib/core/native.ts";
 import { child, url } from "../support/child.ts";
 import { works } from "../support/cli.ts";
-import { runTool } from "../support/run_tool.ts";
+import { childWithDriverFile, library, packageWithCpu, whyNoDriverFile } from "../support/fake_cuda.ts";
+import { tempDir } from "../support/temp_dir.ts";
 
 const file = cudaEnginePaths()[0]!;
 const noDriver = whyNoDriver() !== "";
@@ -14,12 +14,7 @@ const env = { MIXWRIGHT_ENGINE: "cuda" };
 
 // npm run build:cuda makes it, where there are nvcc and cmake.
 describe.runIf(existsSync(file))("the CUDA engine", () => {
-  test("needs no more than the system's C library, and is below 20 MB", ({ skip }) => {
-    if (spawnSync("readelf", ["--version"]).status !== 0) skip("not found: readelf");
-    const needed = [...runTool("readelf", ["-d", file]).matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(
-      ([, name]) => name!,
-    );
-    expect(needed.filter((name) => !/^(lib(c|m|dl|rt|pthread)\.so|ld-linux)/.test(name))).toEqual([]);
+  test("is below 20 MB", () => {
     expect(statSync(file).size).toBeLessThan(20e6);
   });
 
@@ -56,4 +51,63 @@ describe.runIf(existsSync(file))("the CUDA engine", () => {
       );
     }
   });
+
+  describe("a driver that", () => {
+    const cases: [string, string | number, RegExp][] = [
+      [
+        "doesn't work",
+        999,
+        /answers with error 999: unknown error\. nvidia-smi shows whether it works at all/,
+      ],
+      ["isn't ready", 802, /error 802: .*nvidia-fabricmanager/],
+      ["differs in version from its module", 803, /error 803: .*reboot after an update/],
+      ["finds no device", 100, /the NVIDIA driver finds no device\. CUDA_VISIBLE_DEVICES/],
+      [
+        "is no library",
+        "no library",
+        /driver's library does not load: .*libcuda\.so\.1: .*NVIDIA_DRIVER_CAPABILITIES=/,
+      ],
+      [
+        "has no library",
+        "",
+        /driver's library does not load: libcuda\.so\.1: cannot open .*NVIDIA_DRIVER_CAPABILITIES=/,
+      ],
+    ];
+    test.runIf(noDriver).for(cases)(
+      "%s: the reason, and what to do",
+      async ([, driver, message], { skip }) => {
+        if (whyNoDriverFile) skip(whyNoDriverFile);
+        const { root, built } = packageWithCpu();
+        mkdirSync(path.dirname(built), { recursive: true });
+        copyFileSync(file, built);
+        const libcuda = path.join(tempDir(), "libcuda.so.1");
+        if (typeof driver === "number") library(libcuda, "", driverWith(driver));
+        else if (driver) writeFileSync(libcuda, driver);
+        const script = `
+        import { device } from ${JSON.stringify(path.join(root, "dist/core/device.mjs"))};
+        await device("cuda").catch((error) => console.log(error.message));
+        console.log((await device("auto")).name);`;
+        const { code, out } = await childWithDriverFile(script, {
+          env: { LD_LIBRARY_PATH: path.dirname(libcuda) },
+        });
+        expect([code, out]).toEqual([0, expect.stringMatching(message)]);
+        expect(out).toMatch(/\ncpu\n$/);
+      },
+    );
+  });
 });
+
+/** The part of libcuda that is asked for devices, with what cuInit returns. */
+const driverWith = (status: number) => `
+  int cuInit(unsigned flags) { return ${status}; }
+  int cuDriverGetVersion(int* version) { *version = 13000; return 0; }
+  int other(void) { return 999; }
+  int cuGetProcAddress_v2(const char* name, void** found, int version, unsigned long long flags, int* status) {
+    if (status) *status = 0;
+    *found = !strcmp(name, "cuInit") ? (void*)cuInit : !strcmp(name, "cuDriverGetVersion") ? (void*)cuDriverGetVersion
+           : !strcmp(name, "cuGetProcAddress") ? (void*)cuGetProcAddress_v2 : (void*)other;
+    return 0;
+  }
+  int cuGetProcAddress(const char* name, void** found, int version, unsigned long long flags) {
+    return cuGetProcAddress_v2(name, found, version, flags, 0);
+  }`;

@@ -20,9 +20,12 @@ test("which block computes which tile of which expert: the walk over tiles, on t
   compileAndRun("tile_walker_test", []);
 });
 
-test("launches refuse what no device takes, reports say where they come from", ({ skip }) => {
+test("launches, reports, copies and errors on the emulated device; neither reads nor small uploads wait", ({
+  skip,
+}) => {
   if (noCompiler) skip("not found: c++");
   const emulated = ["-DMW_CUDA_EMULATED", "-U_FORTIFY_SOURCE", "-Itest/native/cuda", "-Wno-unknown-pragmas"];
-  const engine = ["test/native/cuda/emulator.cc", "native/cuda/exec.cc", "native/core/checks.cc"];
-  compileAndRun("launch_test", [...emulated, ...engine]);
+  const device = ["test/native/cuda/emulator.cc", "test/native/cuda/runtime.cc"];
+  const engine = ["native/cuda/exec.cc", "native/core/checks.cc", "-x", "c++", "native/cuda/driver.cu"];
+  compileAndRun("launch_test", [...emulated, ...device, ...engine, "native/cuda/waiter.cu", "-pthread"]);
 });

@@ -27,7 +27,6 @@ export function includeFaults(root: string): string[] {
         if (nodeHeader.test(header!)) return folder !== "binding";
         if (cudaHeader.test(header!) && target !== "cuda") return !isCuda;
         if (quote === "<") return false;
-        if (isCuda && header === "emulator.h") return false; // test/native/cuda, in place of CUDA's own header
         if (target === "cuda" && folder === "ops") return !isCuda;
         if (target === "cpu" && folder === "ops") return isCuda;
         return target !== folder && !ours!.includes(target);

@@ -157,6 +157,28 @@ for (const dtype of ["f32", "bf16"] as const) {
   }
 }
 
+// A GPU takes longer tiles then.
+test("attention: bf16, heads enough to keep a large device busy", async () => {
+  const dev = await opened();
+  const random = new Random(9);
+  const [T, heads, width] = [130, 132, 8];
+  const options = { heads, kvHeads: heads };
+  const shape = [T, heads * width];
+  const q = dev.tensor(Float32Array.from(normal(shape, random).data), shape, { dtype: "bf16" });
+  const k = dev.tensor(Float32Array.from(normal(shape, random).data), shape, { dtype: "bf16" });
+  const v = dev.tensor(Float32Array.from(normal(shape, random).data), shape, { dtype: "bf16" });
+  const offsets = dev.tensor(Int32Array.of(0, T), [2]);
+  const rounded = async (x: Tensor) => Float64Array.from(await x.data());
+  const want = oracle(
+    { q: await rounded(q), k: await rounded(k), v: await rounded(v) },
+    Int32Array.of(0, T),
+    options,
+  );
+  const y = attention(q, k, v, offsets, options);
+  expect(relativeError(await y.data(), want)).toBeLessThan(5e-3);
+  disposeAll(q, k, v, offsets, y);
+});
+
 test("attention: long bf16 gradients, summed some heads at a time, are the f32 ones rounded", async () => {
   const dev = await opened();
   // On the CPU: T · 3 · 64 floats a head are more than half of 2^24.

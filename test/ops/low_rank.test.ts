@@ -79,6 +79,7 @@ checkWith(0, "DoRA", [
 checkWith(0.3, "dropout", [
   sizes("K 31", 20, 31, 33, 4),
   sizes("K over one piece", 7, 530, 5, 8, ["magnitude"]),
+  sizes("more rows than are taken at a time", 70, 9, 11, 3, ["magnitude", "bias"]),
 ]);
 
 test("lowRankLinear: a norm of 0 gives factor 0", async () => {

@@ -3,13 +3,8 @@
 import { scope } from "../../core/scope.ts";
 import { disposeAll, withoutGrad } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import type { Model } from "../../models/model.ts";
-import { scale } from "../../ops/add.ts";
-import { gatherRows } from "../../ops/gather_rows.ts";
-import { tokenLogProbAndEntropy } from "../../ops/linear_cross_entropy.ts";
-import type { Routing } from "../../ops/router.ts";
-import type { TokenBatch } from "../../text/token_batch.ts";
-import { batchOf, completionPlaces, type Sample } from "./rollout.ts";
+import { type TokenBatch, targetPlaces } from "../../text/token_batch.ts";
+import { batchOf, type Sample } from "./rollout.ts";
 
 /** What was noted of completions when they were drawn: columns of numbers, [N] each, by name. */
 export type Columns<Name extends string> = Readonly<Record<Name, Float32Array>>;
@@ -36,40 +31,10 @@ export function chooseCompletions<Name extends string>(
     Float32Array.from(chosen.flatMap((i) => [...column.subarray(starts[i]!, starts[i + 1]!)]));
   return {
     ...batch,
-    starts: completionPlaces(batch).starts,
+    starts: targetPlaces(batch).starts,
     columns: Object.fromEntries(mine.map(([name, column]) => [name, pick(column)])) as Columns<Name>,
     chosen,
   };
-}
-
-/** What a model says of the tokens of completions. */
-export interface CompletionPass {
-  /** Of each token, under the model at the sampling temperature, [N] f32. */
-  logProbs: Tensor;
-  /** Of the distribution that each token was drawn from, [N] f32. No gradient. */
-  entropy: Tensor;
-  /** What each token was predicted from, [N, D]. */
-  hidden: Tensor;
-  routings: readonly Routing[];
-}
-
-/** Runs a model over prompts with completions. The head sees the completions' tokens only. */
-export function passOver(
-  model: Model,
-  batch: TokenBatch,
-  { temperature = 1, recompute = false }: { temperature?: number; recompute?: boolean } = {},
-): CompletionPass {
-  const { device } = model;
-  const { places } = completionPlaces(batch);
-  const list = (ids: Int32Array): Tensor => device.tensor(ids, [ids.length]);
-  const { hidden: all, routings } = model.forward(model.upload(batch), { recompute });
-  const hidden = gatherRows(all, list(places));
-  const targets = list(places.map((t) => batch.targets[t]!));
-  const input = temperature === 1 ? hidden : scale(hidden, 1 / temperature);
-  const { logProb, entropy } = device.at("lm_head", () =>
-    tokenLogProbAndEntropy(input, model.parts.head.weight, targets),
-  );
-  return { logProbs: logProb, entropy, hidden, routings };
 }
 
 /**

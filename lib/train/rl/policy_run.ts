@@ -2,7 +2,7 @@
 import { ConfigError } from "../../core/errors.ts";
 import { checkWhole } from "../../core/options.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import type { ScoreHead } from "../../models/score_head.ts";
+import { ScoreHead } from "../../models/score_head.ts";
 import { type PromptBatch, promptBatches } from "../../text/alignment_batches.ts";
 import { type AlignmentRow, type Prompt, type Prompts, readPrompts } from "../../text/alignment_rows.ts";
 import type { BatchSource, TokenBatch } from "../../text/token_batch.ts";
@@ -107,7 +107,7 @@ export class PolicyRun {
       "a number from 0 to 1",
     );
     need(
-      typeof reward === "function" || "rewards" in (reward ?? {}),
+      typeof reward === "function" || reward instanceof ScoreHead,
       "reward",
       reward,
       "a function or a reward head",

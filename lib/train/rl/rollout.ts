@@ -6,7 +6,7 @@ import type { Model } from "../../models/model.ts";
 import { ScoreHead } from "../../models/score_head.ts";
 import { packCompletions } from "../../text/alignment_batches.ts";
 import type { AlignmentRow, Prompt } from "../../text/alignment_rows.ts";
-import { IGNORED, type TokenBatch } from "../../text/token_batch.ts";
+import type { TokenBatch } from "../../text/token_batch.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 
 /** What the policy wrote after a prompt. */
@@ -117,18 +117,4 @@ export async function scoresOf(
       "reward",
     );
   });
-}
-
-/** Where the tokens of completions are predicted, [N] indices into the T tokens of a batch, and where each begins, [B+1]. */
-export function completionPlaces({ targets, offsets }: TokenBatch): {
-  places: Int32Array;
-  starts: Int32Array;
-} {
-  const places: number[] = [];
-  const starts = [0];
-  for (let d = 0; d + 1 < offsets.length; d++) {
-    for (let t = offsets[d]!; t < offsets[d + 1]!; t++) if (targets[t] !== IGNORED) places.push(t);
-    starts.push(places.length);
-  }
-  return { places: Int32Array.from(places), starts: Int32Array.from(starts) };
 }

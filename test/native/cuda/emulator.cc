@@ -1,5 +1,6 @@
 #include "emulator.h"
 
+#include <link.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -9,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "cuda/exec.h"
 
 #undef threadIdx
 #undef blockIdx
@@ -45,7 +45,7 @@ struct Fiber {
   std::vector<Copy> open;
 };
 
-// One block at a time, on the calling thread.
+// One block at a time, on the device's thread.
 struct Machine {
   std::deque<Fiber> fibers;  // as many as any launch had threads; they stay where they are
   Barrier block;
@@ -59,9 +59,32 @@ struct Machine {
   std::vector<unsigned char> shared;
   unsigned char* shared_begin = nullptr;
   size_t shared_bytes = 0;
-  bool backwards = false;
+  unsigned launches = 0;
+  bool backwards = false, early = false;  // copies at once: what is still read shows, else what isn't waited for
 };
-thread_local Machine machine;
+Machine machine;
+
+// The arrays that kernels declare __shared__: the thread-local variables of this library, and the device's thread has no others.
+struct Arrays {
+  unsigned char* begin = nullptr;
+  size_t bytes = 0;
+
+  Arrays() {
+    dl_iterate_phdr(
+        [](dl_phdr_info* library, size_t, void* found) {
+          static thread_local unsigned char own;
+          auto* const memory = static_cast<unsigned char*>(library->dlpi_tls_data);
+          for (int i = 0; i < library->dlpi_phnum; i++) {
+            const auto& part = library->dlpi_phdr[i];
+            if (part.p_type != PT_TLS || !memory || &own < memory || &own >= memory + part.p_memsz) continue;
+            static_cast<Arrays*>(found)->begin = memory;
+            static_cast<Arrays*>(found)->bytes = part.p_memsz;
+          }
+          return 0;
+        },
+        this);
+  }
+};
 
 void release(Barrier& barrier) {
   barrier.result = barrier.counted;
@@ -155,9 +178,16 @@ void check_shared(dim3 block) {
   }
 }
 
+void land(const Copy& copy) {
+  std::memset(copy.to, 0, 16);
+  if (copy.valid > 0) std::memcpy(copy.to, copy.from, size_t(copy.valid));
+}
+
 void run_block(dim3 grid, dim3 block) {
   Machine& m = machine;
   const int threads = m.threads;
+  static const Arrays arrays;
+  std::memset(arrays.begin, 0xff, arrays.bytes);
   std::memset(m.shared_begin, 0xff, m.shared_bytes);
   m.block = Barrier{};
   m.warps.assign(size_t((threads + 31) / 32), Barrier{});
@@ -210,7 +240,9 @@ void run(dim3 grid, int threads, size_t shared_bytes, const std::function<void()
   while (m.fibers.size() < size_t(threads)) add_fiber();
   if (m.slots.size() < m.fibers.size()) m.slots.resize((m.fibers.size() + 31) / 32 * 32);
   set_up_shared(shared_bytes);
-  m.backwards = !m.backwards;
+  m.launches++;
+  m.backwards = m.launches % 2 == 1;
+  m.early = m.launches / 2 % 2 == 1;
   const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
   for (uint64_t n = 0; n < blocks; n++) {
     const uint64_t b = m.backwards ? blocks - 1 - n : n;
@@ -223,7 +255,9 @@ void copy_async(void* shared, const void* global, int valid) {
     std::fprintf(stderr, "emulator: an asynchronous copy that isn't aligned to 16 bytes, or of %d\n", valid);
     std::abort();
   }
-  machine.running->open.push_back({shared, global, valid});
+  const Copy copy{shared, global, valid};
+  if (machine.early) return land(copy);
+  machine.running->open.push_back(copy);
 }
 void copy_commit() {
   machine.running->groups.push_back(std::move(machine.running->open));
@@ -232,10 +266,7 @@ void copy_commit() {
 void copy_wait(int groups) {
   auto& waiting = machine.running->groups;
   for (; waiting.size() > size_t(groups); waiting.pop_front()) {
-    for (const Copy& copy : waiting.front()) {
-      std::memset(copy.to, 0, 16);
-      if (copy.valid > 0) std::memcpy(copy.to, copy.from, size_t(copy.valid));
-    }
+    for (const Copy& copy : waiting.front()) land(copy);
   }
 }
 }  // namespace emulator
@@ -257,90 +288,3 @@ unsigned __ballot_sync(unsigned, int predicate) {
   warp_barrier();
   return result;
 }
-
-namespace mixwright::cuda {
-
-namespace {
-float half_of(uint32_t pair, int upper) { return __uint_as_float(upper ? pair & 0xffff0000u : pair << 16); }
-}  // namespace
-
-void load_matrices_emulated(uint32_t (&r)[4], const void* row, bool transpose) {
-  using namespace emulator;
-  if (uintptr_t(row) % 16 != 0) {
-    std::fprintf(stderr, "emulator: ldmatrix of a row that isn't aligned to 16 bytes\n");
-    std::abort();
-  }
-  LaneSlot* const slots = warp_slots();
-  const int l = lane();
-  std::memcpy(slots[l].bytes, row, 16);
-  warp_barrier();
-  for (int i = 0; i < 4; i++) {
-    uint16_t pair[2];
-    for (int h = 0; h < 2; h++) {
-      const int own = l / 4, other = 2 * (l % 4) + h;
-      std::memcpy(&pair[h], slots[8 * i + (transpose ? other : own)].bytes + 2 * (transpose ? own : other), 2);
-    }
-    r[i] = uint32_t(pair[0]) | uint32_t(pair[1]) << 16;
-  }
-  warp_barrier();
-}
-
-uint32_t pack_bf16(float low, float high) {
-  bf16 pair[2];
-  narrow(low, pair[0]);
-  narrow(high, pair[1]);
-  return uint32_t(pair[0].bits) | uint32_t(pair[1].bits) << 16;
-}
-
-void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  using namespace emulator;
-  LaneSlot* const slots = warp_slots();
-  const int l = lane(), g = l / 4, t = l % 4;
-  std::memcpy(slots[l].bytes, a, 16);
-  std::memcpy(slots[l].bytes + 16, b, 8);
-  warp_barrier();
-  const auto word = [&](int from, int i) {
-    uint32_t x;
-    std::memcpy(&x, slots[from].bytes + 4 * i, 4);
-    return x;
-  };
-  for (int c = 0; c < 4; c++) {
-    const int row = g + (c / 2) * 8, column = 2 * t + c % 2;
-    float sum = 0;
-    for (int k = 0; k < 16; k++) {
-      const float x = half_of(word(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2), k % 2);
-      const float y = half_of(word(column * 4 + k % 8 / 2, 4 + k / 8), k % 2);
-      sum += x * y;
-    }
-    d[c] += sum;
-  }
-  warp_barrier();
-}
-
-// The engine's device, without one: memory is the host's, everything is done at once.
-std::string why_no_device() { return ""; }
-int device_count() { return 1; }
-// Shared memory of a block as a GPU of compute capability 8.0 has it, or EMULATED_SHARED_KB: 99 of 8.6 and 8.9.
-Properties properties(int) {
-  const char* const given = std::getenv("EMULATED_SHARED_KB");
-  return {"emulated", 8, 0, 4, int64_t(8) << 30, int64_t(given ? std::atoi(given) : 160) << 10};
-}
-
-Exec::Exec(int ordinal) : properties_(cuda::properties(ordinal)), ordinal_(ordinal), fault_(new Fault{}) {}
-Exec::~Exec() {
-  for (auto& own : scratch_) std::free(own.memory);
-  delete fault_;
-}
-void Exec::wait() {}
-void Exec::use_here() {}
-void* Exec::take(size_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }
-void Exec::give_back(void* memory) { std::free(memory); }
-void Exec::copy_in(void* device, const void* host, int64_t bytes) {
-  if (bytes > 0) std::memcpy(device, host, size_t(bytes));
-}
-void Exec::copy_out(void* host, const void* device, int64_t bytes) {
-  if (bytes > 0) std::memcpy(host, device, size_t(bytes));
-}
-void Exec::fill(void* device, int byte, int64_t bytes) { std::memset(device, byte, size_t(bytes)); }
-
-}  // namespace mixwright::cuda

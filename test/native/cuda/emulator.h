@@ -1,11 +1,12 @@
 // CUDA's words for plain C++: kernels compiled with it run on the CPU, block after block, each thread of a block a fiber that
 // gives way at barriers. It is there to test kernels, not to be fast:
 // - the order of threads and blocks turns round from launch to launch, so that a missing barrier shows;
-// - dynamic shared memory starts as NaN, and a block that wrote to the 1024 bytes before or after it ends the process;
-// - asynchronous copies happen only when they are waited for.
+// - shared memory starts as NaN, and a block that wrote to the 1024 bytes before or after the dynamic one ends the process;
+// - asynchronous copies happen when they are waited for, or at once in every third and fourth launch.
 // Warp functions need all threads of the warp that still run.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -37,6 +38,8 @@ inline float4 make_float4(float a, float b, float c, float d) { return {a, b, c,
 inline uint2 make_uint2(unsigned a, unsigned b) { return {a, b}; }
 inline uint4 make_uint4(unsigned a, unsigned b, unsigned c, unsigned d) { return {a, b, c, d}; }
 
+struct CUstream_st;
+
 namespace emulator {
 
 struct Indices {
@@ -44,7 +47,10 @@ struct Indices {
 };
 Indices& indices();  // of the running fiber
 
+// On the emulated device's thread.
 void run(dim3 grid, int threads, size_t shared_bytes, const std::function<void()>& kernel);
+// Enqueues it there.
+void launch(CUstream_st* stream, dim3 grid, int threads, size_t shared_bytes, std::function<void()> kernel);
 void* dynamic_shared();
 void block_barrier();
 int block_barrier_count(int predicate);  // threads with a predicate
@@ -84,7 +90,7 @@ inline int __syncthreads_or(int p) { return emulator::block_barrier_count(p) > 0
 inline void __syncwarp(unsigned = 0xffffffffu) { emulator::warp_barrier(); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
-inline void __threadfence_system() {}
+inline void __threadfence_system() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 template <class T> T __shfl_sync(unsigned, T x, int from, int = 32) { return emulator::exchange(x, from & 31); }
 template <class T> T __shfl_xor_sync(unsigned, T x, int mask, int = 32) { return emulator::exchange(x, emulator::lane() ^ mask); }

@@ -153,10 +153,10 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
       ["orpo", whole],
       ["orpo_nll_completion_only", batch],
     ] as const) {
-      const n = over.targets.subarray(0, end).filter((target) => target >= 0).length;
+      const n = over.targets.subarray(0, end).filter((target) => target >= 0).length; // the chosen ones come first
       const loss = () => {
         const { logProbs: tokens } = targetLogProbs(model, over);
-        return losses.orpo({ ...measures(), ...counts, beta, nll: scale(sum(tokens.view([end])), -1 / n) });
+        return losses.orpo({ ...measures(), ...counts, beta, nll: scale(sum(tokens.view([n])), -1 / n) });
       };
       await expectRun(want.losses[key]!, loss, key);
     }
