@@ -35,7 +35,7 @@ const chartsIn = (out: string) =>
 describe("ppo", () => {
   it("learns from a function of yours, and keeps what the policy wrote", async () => {
     const { args, out } = newRun();
-    const stdout = await works(args("ppo", "--steps", "4", "--samples-every", "2", "--minibatches", "2"));
+    const stdout = await works(args("ppo", "--steps", "4", "--samples-every", "2", "--minibatches", "3"));
     expect(stdout).toMatch(/^step 1\/4 · score \d+\.\d{4} · kl -?\d+\.\d{4} · loss .*\nstep 4\/4 .*\nsaved/);
     const samples = linesOf(out, "samples.jsonl");
     expect(samples.map(({ step }) => step)).toEqual([1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]);
@@ -52,7 +52,7 @@ describe("ppo", () => {
     expect(chartsIn(out)).toEqual(
       expect.arrayContaining(["Score", "KL to the reference", "Explained variance", "Written in step 4"]),
     );
-    // Eight updates a step: the schedule is through with the last.
+    // The third rollout has two completions only, for three minibatches. The schedule counts updates: it is almost through.
     expect(linesOf(out, "metrics.jsonl").at(-1)!.lr).toBeLessThan(5e-7);
   });
 
@@ -73,6 +73,14 @@ describe("ppo", () => {
     const weights = (out: string) => readFileSync(path.join(out, "model.safetensors"));
     expect(weights(parts.out).equals(weights(whole.out))).toBe(true);
     expect(linesOf(parts.out, "samples.jsonl")).toEqual(linesOf(whole.out, "samples.jsonl"));
+  });
+
+  it("refuses more minibatches than completions before anything is written", async () => {
+    const { code, stderr } = await mixwright(newRun().args("ppo", "--steps", "1", "--minibatches", "5"));
+    expect(stderr).toBe(
+      "mixwright: trainPpo: minibatches is 5, at most the 4 completions of a step was needed\n",
+    );
+    expect(code).toBe(1);
   });
 
   it("dies at once from the second Ctrl-C, even while a reward takes its time", async () => {
