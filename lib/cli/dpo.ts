@@ -11,7 +11,7 @@ import {
   preferenceOptions,
   referenceOption,
 } from "./alignment_options.ts";
-import { lrOption } from "./optimizer_options.ts";
+import { alignmentLr } from "./optimizer_options.ts";
 import { command, UsageError } from "./options.ts";
 import { noteRows } from "./rows_note.ts";
 import { earlierSettings, train, validationOf } from "./training.ts";
@@ -52,7 +52,7 @@ export default command({
       .default(1)
       .describe("weight of tokens beyond the length that chosen and rejected share"),
     ...referenceOption,
-    lr: lrOption(1e-6),
+    lr: alignmentLr(1e-6),
   }),
   earlier: earlierSettings,
   run: (given) => {

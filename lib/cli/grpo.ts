@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { trainGrpo } from "../index.ts";
 import { pick } from "./alignment_options.ts";
-import { lrOption } from "./optimizer_options.ts";
+import { alignmentLr } from "./optimizer_options.ts";
 import { command } from "./options.ts";
 import { policyOptions, policyRun } from "./policy_options.ts";
 import { earlierSettings, train } from "./training.ts";
@@ -34,7 +34,7 @@ export default command({
       .optional()
       .describe("weight of the KL to the reference (default 0, with rloo 0.05)"),
     epochs: z.int().min(1).default(1).describe("times that a rollout is learned from"),
-    lr: lrOption(1e-6),
+    lr: alignmentLr(1e-6),
   }),
   earlier: earlierSettings,
   run: (given) =>

@@ -10,7 +10,7 @@ import {
 } from "../index.ts";
 import { adapterOf, refuseUnused } from "./adapter_options.ts";
 import { maxLengthOf, openReference, pick, preferenceOptions, referenceOption } from "./alignment_options.ts";
-import { lrOption } from "./optimizer_options.ts";
+import { alignmentLr } from "./optimizer_options.ts";
 import { command, filePath } from "./options.ts";
 import { noteRows } from "./rows_note.ts";
 import { earlierSettings, train, validationOf } from "./training.ts";
@@ -31,7 +31,7 @@ export default command({
       .default(1)
       .describe("weight of rows that aren't; weight × count should be about the same for both"),
     ...referenceOption,
-    lr: lrOption(1e-6),
+    lr: alignmentLr(1e-6),
   }),
   earlier: earlierSettings,
   run: (given) =>

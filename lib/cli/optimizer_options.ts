@@ -2,11 +2,17 @@ import { z } from "zod";
 import { adamw, chain, clipByGlobalNorm, type Optimizer, schedule } from "../index.ts";
 import { UsageError } from "./options.ts";
 
-export const lrOption = (value: number) => z.number().min(0).default(value).describe("highest learning rate");
+/** Of alignment, which changes a trained model a little. */
+export const alignmentLr = (value: number) =>
+  z
+    .number()
+    .min(0)
+    .default(value)
+    .describe("highest learning rate; an adapter wants about ten times as much as all weights");
 
 /** AdamW, its learning rate over time, and clipping. */
 export const optimizerOptions = {
-  lr: lrOption(3e-4),
+  lr: z.number().min(0).default(3e-4).describe("highest learning rate"),
   minLr: z
     .number()
     .min(0)

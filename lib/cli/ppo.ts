@@ -3,7 +3,7 @@ import path from "node:path";
 import { z } from "zod";
 import { attachRewardHead, loadModel, type ScoreHead, trainPpo } from "../index.ts";
 import { pick, requireSameTokens } from "./alignment_options.ts";
-import { lrOption } from "./optimizer_options.ts";
+import { alignmentLr } from "./optimizer_options.ts";
 import { command, filePath, UsageError } from "./options.ts";
 import { type PolicyContext, policyOptions, policyRun } from "./policy_options.ts";
 import { kRewardHead, openRewardModel } from "./reward_source.ts";
@@ -33,13 +33,13 @@ const options = z.strictObject({
   lambda: z.number().min(0).max(1).default(0.95).describe("of generalized advantage estimation"),
   clipRange: z.number().positive().default(0.2).describe("how far a token's probability may go in a step"),
   valueClip: z.number().positive().default(0.2).describe("how far a value may go in a step"),
-  valueCoef: z.number().min(0).default(0.1).describe("weight of the value function's loss"),
+  valueCoef: z.number().positive().default(0.1).describe("weight of the value function's loss"),
   whitenRewards: z.boolean().default(false).describe("divide rewards by their standard deviation"),
   normalizeAdvantages: z
     .boolean()
     .default(true)
     .describe("advantages with mean 0 and variance 1 over a rollout"),
-  lr: lrOption(3e-6),
+  lr: alignmentLr(3e-6),
 });
 type Options = z.output<typeof options>;
 

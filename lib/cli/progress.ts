@@ -35,10 +35,11 @@ function measured(m: StepMetrics): string[] {
 
 /** The losses of the validation sets, and how often what was chosen has the higher reward. */
 function validated({ validation = {} }: StepMetrics): string[] {
+  const sets = Object.keys(validation);
   return Object.entries(validation).flatMap(([name, value]) => {
-    if (!name.includes("/")) return [`${name} ${value.toFixed(4)}`];
-    const [set, what] = name.split("/rewards/");
-    return what === "accuracies" ? [`${set} accuracy ${value.toFixed(2)}`] : [];
+    const set = sets.find((other) => name.startsWith(`${other}/`));
+    if (set === undefined) return [`${name} ${value.toFixed(4)}`];
+    return name === `${set}/rewards/accuracies` ? [`${set} accuracy ${value.toFixed(2)}`] : [];
   });
 }
 

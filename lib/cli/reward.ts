@@ -11,7 +11,7 @@ import {
 } from "../index.ts";
 import { adapterOf, refuseUnused } from "./adapter_options.ts";
 import { maxLengthOf, pairsOption, pick, preferenceOptions } from "./alignment_options.ts";
-import { lrOption } from "./optimizer_options.ts";
+import { alignmentLr } from "./optimizer_options.ts";
 import { command } from "./options.ts";
 import { kRewardHead } from "./reward_source.ts";
 import { noteRows } from "./rows_note.ts";
@@ -21,7 +21,7 @@ export default command({
   options: z.strictObject({
     ...preferenceOptions,
     ...pairsOption,
-    lr: lrOption(1e-4),
+    lr: alignmentLr(1e-4),
     centering: z
       .number()
       .min(0)

@@ -1,5 +1,5 @@
 import type { StepMetrics } from "../train/metrics.ts";
-import { type Chart, chartOf, pointsOf, validationCurves } from "./metric_curves.ts";
+import { type Chart, chartOf, pointsOf, validationsOf } from "./metric_curves.ts";
 import type { Section } from "./sections.ts";
 
 /** Charts of trainers on preferences: DPO and its kin, KTO, reward models. */
@@ -139,10 +139,15 @@ const kPolicies: readonly Chart[] = [
 const kCharts = [...kPreferences, ...kPolicies];
 const kKnown = new Set(kCharts.flatMap(({ metrics }) => Object.keys(metrics)));
 
+/** What has a chart beside the loss. */
+const kElsewhere = ["auxLoss", "zLoss"];
+
 /** Charts of all metrics "group/name": the known ones explained, others under their names. */
 export function alignmentSections(steps: readonly StepMetrics[]): Section[] {
-  const others = [...new Set(steps.flatMap((m) => Object.keys(m)))].filter(
-    (key) => key.includes("/") && !kKnown.has(key),
+  const own = steps.flatMap((m) => Object.keys(m).filter((key) => key.includes("/")));
+  const validated = validationsOf(steps).flatMap(({ key }) => key ?? []);
+  const others = [...new Set([...own, ...validated])].filter(
+    (key) => !kKnown.has(key) && !kElsewhere.includes(key),
   );
   const plain = others.map(
     (key): Chart => ({ title: key, note: "Of each step.", yLabel: key, metrics: { [key]: "each step" } }),
@@ -150,14 +155,14 @@ export function alignmentSections(steps: readonly StepMetrics[]): Section[] {
   return [...kCharts, ...plain].flatMap((chart) => chartOf(steps, chart));
 }
 
-/** What the loss of a run is, by what it measured. */
-export function lossNote(steps: readonly StepMetrics[]): string {
+/** What the loss of a run is, by what it measured; `signed`: a number around 0. */
+export function lossMeaning(steps: readonly StepMetrics[]): { note: string; signed: boolean } {
   const has = (group: string): boolean =>
     steps.some((m) => Object.keys(m).some((key) => key.startsWith(`${group}/`)));
   if (has("rollout"))
-    return "Of the step's updates, router losses included. The score, not the loss, tells success.";
-  if (has("rewards")) return "Mean over the pairs or rows of a step; training counts the router losses in.";
-  return "Mean over the targets, in nats per token; training counts the router losses in.";
+    return { note: "Mean over the step's updates. The score tells success, not the loss.", signed: true };
+  const over = has("rewards") ? "pairs or rows of a step" : "targets, in nats per token";
+  return { note: `Mean over the ${over}; training counts the router losses in.`, signed: false };
 }
 
 /** The facts that runs are judged by: ends of curves, as means over the last fiftieth of the steps. */
@@ -172,9 +177,8 @@ export function alignmentFacts(steps: readonly StepMetrics[]): Record<string, nu
     const last = pointsOf(steps, key).slice(-Math.ceil(steps.length / 50));
     if (last.length > 0) facts[name] = last.reduce((sum, [, y]) => sum + y, 0) / last.length;
   }
-  for (const [name, points] of validationCurves(steps)) {
-    const [set, what] = name.split("/rewards/");
-    if (what === "accuracies") facts[`Accuracy on ${set}`] = points.at(-1)![1];
+  for (const { set, key, points } of validationsOf(steps)) {
+    if (key === "rewards/accuracies") facts[`Accuracy on ${set}`] = points.at(-1)![1];
   }
   return facts;
 }

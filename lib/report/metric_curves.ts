@@ -19,8 +19,15 @@ export function withSmoothed(name: string, points: readonly Point[], smoothed = 
   ];
 }
 
-/** The curves of what was measured on validation sets, by its name, in the order in which they came up. */
-export function validationCurves(steps: readonly StepMetrics[]): Map<string, Point[]> {
+/** What was measured on a validation set over a run: its loss, or a metric of the name `key`. */
+interface Validation {
+  set: string;
+  key: string | undefined;
+  points: Point[];
+}
+
+/** In the order in which they came up. A metric stands under "set/key" beside the loss, which stands under "set". */
+export function validationsOf(steps: readonly StepMetrics[]): Validation[] {
   const curves = new Map<string, Point[]>();
   for (const { step, validation } of steps) {
     for (const [name, value] of Object.entries(validation ?? {})) {
@@ -28,7 +35,10 @@ export function validationCurves(steps: readonly StepMetrics[]): Map<string, Poi
       curves.get(name)!.push([step, value]);
     }
   }
-  return curves;
+  return [...curves].map(([name, points]) => {
+    const set = [...curves.keys()].find((other) => name.startsWith(`${other}/`));
+    return { set: set ?? name, key: set === undefined ? undefined : name.slice(set.length + 1), points };
+  });
 }
 
 /** What a chart shows: metrics by key, each under a name. */
@@ -45,16 +55,14 @@ export function chartOf(
   steps: readonly StepMetrics[],
   { metrics, log = false, ...heading }: Chart,
 ): Curves[] {
-  const measured = validationCurves(steps);
+  const measured = validationsOf(steps);
   const one = Object.keys(metrics).length === 1;
   const series = Object.entries(metrics).flatMap(([key, name]) => {
     const points = pointsOf(steps, key as keyof StepMetrics);
     const own = points.length === 0 ? [] : withSmoothed(name, points, one ? undefined : `${name}, smoothed`);
-    const validation = [...measured].flatMap(([set, curve]): Series[] =>
-      set.endsWith(`/${key}`)
-        ? [{ name: `${set.slice(0, -key.length - 1)}${one ? "" : `, ${name}`}`, points: curve }]
-        : [],
-    );
+    const validation = measured
+      .filter((one) => one.key === key)
+      .map(({ set, points }): Series => ({ name: one ? set : `${set}, ${name}`, points }));
     return [...own, ...validation];
   });
   return series.length === 0 ? [] : [{ kind: "curves", ...heading, xLabel: "step", series, log }];

@@ -1,10 +1,9 @@
 import type { StepMetrics } from "../train/metrics.ts";
-import { alignmentFacts, alignmentSections, lossNote } from "./alignment_report.ts";
+import { alignmentFacts, alignmentSections, lossMeaning } from "./alignment_report.ts";
 import { loadSections } from "./load_report.ts";
-import { pointsOf, validationCurves, withSmoothed } from "./metric_curves.ts";
+import { chartOf, pointsOf, validationsOf, withSmoothed } from "./metric_curves.ts";
 import { numberText } from "./number_text.ts";
 import type { Curves, Facts, Section } from "./sections.ts";
-import type { Point } from "./smooth.ts";
 
 /**
  * Sections for the lines of a metrics.jsonl: results, losses, what alignment measures, rates, and the load of the experts. Where a resumed run
@@ -35,7 +34,7 @@ function result(steps: readonly StepMetrics[]): Facts {
   const last = steps.at(-1)!;
   const facts: Record<string, string | number> = { Steps: last.step, Tokens: last.tokens };
   facts["Training loss"] = mean(steps.slice(-Math.ceil(steps.length / 50)).map((m) => m.loss));
-  for (const [name, points] of validationLosses(steps)) {
+  for (const { set: name, points } of validationLosses(steps)) {
     const finite = points.filter(([, y]) => Number.isFinite(y));
     const best = finite.reduce((a, b) => (b[1] < a[1] ? b : a), finite[0] ?? points[0]!);
     facts[`Best loss on ${name} (step ${numberText(best[0])})`] = best[1];
@@ -46,13 +45,14 @@ function result(steps: readonly StepMetrics[]): Facts {
 }
 
 function lossCurves(steps: readonly StepMetrics[]): Curves {
-  const validation = validationLosses(steps).map(([name, points]) => ({ name, points }));
+  const validation = validationLosses(steps).map(({ set, points }) => ({ name: set, points }));
+  const { note, signed } = lossMeaning(steps);
   const series = [...withSmoothed("training", pointsOf(steps, "loss")), ...validation];
-  const log = series.every((s) => s.points.every(([, y]) => y > 0 || !Number.isFinite(y)));
+  const log = !signed && series.every((s) => s.points.every(([, y]) => y > 0 || !Number.isFinite(y)));
   return {
     kind: "curves",
     title: "Loss",
-    note: `${lossNote(steps)}${log ? " Log scale." : ""} Drag to zoom, double-click to go back.`,
+    note: `${note}${log ? " Log scale." : ""} Drag to zoom, double-click to go back.`,
     xLabel: "step",
     yLabel: "loss",
     series,
@@ -68,16 +68,24 @@ function single(
   title: string,
   note: string,
 ): Curves[] {
-  const points = pointsOf(steps, key);
-  if (points.length === 0) return [];
   const yLabel = title.toLowerCase();
-  const series = key === "lr" ? [{ name: yLabel, points }] : withSmoothed("each step", points);
-  return [{ kind: "curves", title, note, xLabel: "step", yLabel, series, log: key === "gradNorm" }];
+  if (key !== "lr")
+    return chartOf(steps, { title, note, yLabel, metrics: { [key]: "each step" }, log: key === "gradNorm" });
+  return [
+    {
+      kind: "curves",
+      title,
+      note,
+      xLabel: "step",
+      yLabel,
+      series: [{ name: yLabel, points: pointsOf(steps, key) }],
+    },
+  ];
 }
 
 /** The loss on each validation set; what else was measured there has charts of its own. */
-const validationLosses = (steps: readonly StepMetrics[]): [string, Point[]][] =>
-  [...validationCurves(steps)].filter(([name]) => !name.includes("/"));
+const validationLosses = (steps: readonly StepMetrics[]) =>
+  validationsOf(steps).filter(({ key }) => key === undefined);
 
 /** NaN for none, and if any isn't finite. */
 function mean(values: readonly number[]): number {

@@ -22,9 +22,10 @@ import {
 import { groupAdvantages, rlooAdvantages } from "./rl/group_advantages.ts";
 import { type GrpoLossType, grpoLoss } from "./rl/grpo_loss.ts";
 import { klEstimate } from "./rl/kl.ts";
-import { type Learned, learnFrom } from "./rl/learning.ts";
+import { checkMinibatches, type Learned, learnFrom } from "./rl/learning.ts";
 import {
   klOf,
+  kPrompts,
   PolicyRun,
   type PolicyTrainOptions,
   pendingOf,
@@ -111,7 +112,9 @@ export async function grpo(options: GrpoOptions): Promise<Grpo> {
   checkWhole("trainGrpo", { epochs, minibatches }, 1);
   if (advantage !== "grpo" && advantage !== "rloo")
     throw new ConfigError(`trainGrpo: advantage is "${advantage}", grpo or rloo was needed`, "advantage");
-  return new Grpo(options, await PolicyRun.open("trainGrpo", options));
+  const policy = await PolicyRun.open("trainGrpo", options);
+  checkMinibatches("trainGrpo", minibatches, (options.batchSize ?? kPrompts) * groupSize);
+  return new Grpo(options, policy);
 }
 
 export class Grpo implements Work {

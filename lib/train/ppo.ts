@@ -22,9 +22,10 @@ import {
   measureCompletions,
 } from "./rl/completions.ts";
 import { type KlEstimator, klRewards } from "./rl/kl.ts";
-import { type Learned, learnFrom } from "./rl/learning.ts";
+import { checkMinibatches, type Learned, learnFrom } from "./rl/learning.ts";
 import {
   klOf,
+  kPrompts,
   PolicyRun,
   type PolicyTrainOptions,
   pendingOf,
@@ -123,7 +124,9 @@ export async function ppo(options: PpoOptions): Promise<Ppo> {
     if (value > 0 && Number.isFinite(value)) continue;
     throw new ConfigError(`trainPpo: ${key} is ${value}, a number above 0 was needed`, key);
   }
-  return new Ppo(options, await PolicyRun.open("trainPpo", options));
+  const policy = await PolicyRun.open("trainPpo", options);
+  checkMinibatches("trainPpo", minibatches, options.batchSize ?? kPrompts);
+  return new Ppo(options, policy);
 }
 
 export class Ppo implements Work {

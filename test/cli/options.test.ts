@@ -10,7 +10,9 @@ const model = tinyModel("llama");
 describe.concurrent("program", () => {
   it("lists its commands and shows its version", async () => {
     const help = await works(["--help"]);
-    for (const name of "tokenize pretrain sft eval generate chat merge info doctor".split(" "))
+    for (const name of "tokenize pretrain sft reward dpo kto ppo grpo eval generate chat merge info doctor".split(
+      " ",
+    ))
       expect(help).toMatch(new RegExp(`^  ${name} `, "m"));
     expect(await works(["--version"])).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect(await works(["help", "pretrain"])).toContain("--batch-tokens <number>");

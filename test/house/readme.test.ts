@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -11,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { alignmentFiles } from "../support/alignment_files.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const readme = readFileSync(path.join(root, "README.md"), "utf8");
@@ -51,6 +53,21 @@ test("the example runs, type-checks, and does what it says", () => {
   expect(after).toBe("What is a ship? → arr, a fine vessel with sails");
   expect(existsSync(path.join(app, "pirate/adapter/adapter_config.json"))).toBe(true);
   expect(existsSync(path.join(app, "pirate/model/model.safetensors"))).toBe(true);
+});
+
+test("the commands of the section on alignment run", { timeout: 180_000 }, () => {
+  const section = readme.slice(readme.indexOf("## Align"), readme.indexOf("## Names you know"));
+  const [, commands] = /```sh\n([\s\S]*?)```/.exec(section)!;
+  const [, module] = /```js\n([\s\S]*?)```/.exec(section)!;
+  alignmentFiles(app);
+  writeFileSync(path.join(app, "reward.mjs"), module!);
+  const main = path.join(root, "dist/cli/main.js");
+  const script = commands!
+    .replaceAll("npx mixwright", `"${process.execPath}" "${main}"`)
+    .replaceAll("--steps 20", "--steps 2 --threads 2");
+  const output = execFileSync("bash", ["-ec", script], { cwd: app, encoding: "utf8", stdio: "pipe" });
+  expect(output.match(/^saved in .*$/gm)).toHaveLength(6);
+  expect(readdirSync(path.join(app, "runs"))).toEqual(["dpo", "grpo", "kto", "ppo", "reward", "rloo"]);
 });
 
 test("every name in the table of names is exported", () => {

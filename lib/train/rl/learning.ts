@@ -9,7 +9,10 @@ import type { CompletionBatch } from "./completions.ts";
 export interface LearningOptions {
   /** Times that each completion is learned from. */
   epochs: number;
-  /** Updates an epoch: the completions are cut into so many parts, in an order of each epoch's own. */
+  /**
+   * Updates an epoch: the completions are cut into so many parts, in an order of each epoch's own; fewer where there are fewer
+   * completions, as in the last rollout of an epoch of prompts.
+   */
   minibatches: number;
   /** Parts that a minibatch is cut into again, to save memory. */
   accumulationSteps: number;
@@ -38,7 +41,7 @@ export async function learnFrom<B extends CompletionBatch<string>>(
   let lr = Number.NaN;
   for (let epoch = 0; epoch < epochs; epoch++) {
     const order = [...permutation(B, seed, step * epochs + epoch)];
-    for (const [i, chosen] of cut(order, minibatches).entries()) {
+    for (const [i, chosen] of cut(order, Math.min(minibatches, B)).entries()) {
       const round = (step * epochs + epoch) * minibatches + i;
       const parts = cut(chosen, Math.min(accumulationSteps, chosen.length)).map(minibatch);
       const update = train.run(step, parts, optimizer, round);
@@ -54,14 +57,17 @@ export async function learnFrom<B extends CompletionBatch<string>>(
   return { lr, scalars };
 }
 
+/** Throws ConfigError for more minibatches than a whole rollout has completions. */
+export function checkMinibatches(name: string, minibatches: number, completions: number): void {
+  if (minibatches <= completions) return;
+  throw new ConfigError(
+    `${name}: minibatches is ${minibatches}, at most the ${completions} completions of a step was needed`,
+    "minibatches",
+  );
+}
+
 /** A list in `n` parts of about equal length. */
 function cut<T>(list: readonly T[], n: number): T[][] {
-  if (n > list.length) {
-    throw new ConfigError(
-      `train: ${list.length} completions in ${n} parts, at least one for each was needed`,
-      "minibatches",
-    );
-  }
   return Array.from({ length: n }, (_, i) =>
     list.slice(Math.floor((i * list.length) / n), Math.floor(((i + 1) * list.length) / n)),
   );

@@ -22,6 +22,9 @@ import {
   scoresOf,
 } from "./rollout.ts";
 
+/** Prompts of a step, unless the options say so. */
+export const kPrompts = 32;
+
 /** What trainers that let the policy write take. */
 export interface PolicyTrainOptions
   extends Omit<TrainOptions, "validation">,
@@ -87,7 +90,7 @@ export class PolicyRun {
       model,
       tokenizer,
       reward,
-      batchSize = 32,
+      batchSize = kPrompts,
       shuffle = true,
       seed = 0,
       maxNewTokens = kMaxNewTokens,

@@ -232,7 +232,7 @@ describe.each([
     await refused({ data: [{ text: "x" }] }, /row 1/);
     await refused({ rewards: evenTokens }, /unknown option "rewards", is it reward\?/);
     await refused({ epochs: 0 }, /epochs is 0/);
-    await refused({ minibatches: 99 }, /99 parts/);
+    await refused({ minibatches: 99 }, /minibatches is 99, at most the \d+ completions/);
     await refused({ reference: model }, /the model that trains/);
   });
 });
