@@ -56,7 +56,7 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
   run(step: number, batches: readonly B[], optimizer: OptimizerRun, round = step): PendingMetrics {
     const startedMs = performance.now();
     this.model.device.step = step;
-    const { totals, grads, read } = this.gradients(round, batches);
+    const { totals, shares, grads, read } = this.gradients(round, batches);
     let update: { lr: number; gradNorm: Tensor };
     try {
       if (!this.checked) refuseUnread(this.params, read);
@@ -70,7 +70,7 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
     }
     const { lr, gradNorm } = update;
     const tokens = batches.reduce((n, batch) => n + batch.tokens.length, 0);
-    const scalars = readAll({ ...totals, gradNorm });
+    const scalars = readAll({ ...totals, gradNorm }, shares);
     const finishedMs = scalars.then(() => performance.now());
     finishedMs.catch(() => undefined); // whoever waits for the scalars sees it
     return { step, lr, tokens, startedMs, scalars, finishedMs };
@@ -80,7 +80,13 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
   gradients(
     step: number,
     batches: readonly B[],
-  ): { totals: Record<string, Tensor>; grads: Record<string, Tensor>; read: ReadonlySet<Tensor> } {
+  ): {
+    totals: Record<string, Tensor>;
+    /** The shares of the parts that a metric is the sum of: those that have it. */
+    shares: Readonly<Record<string, number>>;
+    grads: Record<string, Tensor>;
+    read: ReadonlySet<Tensor>;
+  } {
     const whole = batches.reduce((n, batch) => n + this.count(batch), 0);
     const sums = new Sums();
     const read = new Set<Tensor>();
@@ -100,14 +106,14 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
       disposeAll(sums.totals, grads);
       throw error;
     }
-    return { totals: sums.totals, grads: grads!, read };
+    return { totals: sums.totals, shares: sums.shares, grads: grads!, read };
   }
 
   private partLoss(batch: B, whole: number, sums: Sums): Tensor {
     const { loss, metrics = {} } = this.objective.loss(batch, whole);
     const share = this.count(batch) / whole;
     for (const [name, value] of Object.entries(metrics)) {
-      if (value) sums.add(name, keep(withoutGrad(() => scale(value, share))));
+      if (value) sums.add(name, keep(withoutGrad(() => scale(value, share))), share);
     }
     return loss;
   }
@@ -127,8 +133,11 @@ function refuseUnread(params: Tensors, read: ReadonlySet<Tensor>): void {
 /** Scalars added up over the parts of a step. It owns what it is given. */
 class Sums {
   readonly totals: Record<string, Tensor> = {};
+  readonly shares: Record<string, number> = {};
 
-  add(name: string, value: Tensor): void {
+  /** `share`: of a metric, of which not all parts may have a value. */
+  add(name: string, value: Tensor, share?: number): void {
+    if (share !== undefined) this.shares[name] = (this.shares[name] ?? 0) + share;
     const before = this.totals[name];
     if (before === undefined) {
       this.totals[name] = value;
@@ -139,11 +148,17 @@ class Sums {
   }
 }
 
-function readAll(scalars: Tensors): Promise<Record<string, number>> {
+/** Reads scalars; those that have shares are sums of means by share, and are divided by them. */
+function readAll(
+  scalars: Tensors,
+  shares: Readonly<Record<string, number>>,
+): Promise<Record<string, number>> {
   const names = Object.keys(scalars);
   const reads = Promise.all(names.map((name) => scalars[name]!.item()));
   disposeAll(scalars); // the reads are enqueued: the memory may go
-  const values = reads.then((read) => Object.fromEntries(names.map((name, i) => [name, read[i]!])));
+  const values = reads.then((read) =>
+    Object.fromEntries(names.map((name, i) => [name, read[i]! / (shares[name] ?? 1)])),
+  );
   values.catch(() => undefined); // whoever waits for the step sees it
   return values;
 }

@@ -8,7 +8,7 @@ import { Report } from "./report.ts";
 import { runSanitized, runTests } from "./test_files.ts";
 
 const { wayOut } = await import("../../lib/core/cuda_probe.ts");
-const { cudaDevices, readyEngine } = await import("../../lib/core/native.ts");
+const { chooseEngine, cudaDevices, tryCuda } = await import("../../lib/core/native.ts");
 const { comparePeers } = await import("../../bench/gpu/peers.ts");
 const { subjects } = await import("../../bench/training_step.ts");
 const { real, tiny } = await import("../../bench/gpu/shapes.ts");
@@ -55,13 +55,18 @@ const limitOf = (section: Section): number => 1000 * Number(values.limit ?? limi
 const report = new Report(values.out);
 const { print } = report;
 print("# mixwright on CUDA", "");
-await readyEngine(true).catch((error: Error) => refuse(error.message)); // a driver that crashes or hangs does so in a child
-const { devices, reason } = cudaDevices();
-if (devices.length === 0) {
+const endWithout = (reason: string): never => {
   print(`There is no device: ${reason}. ${wayOut(reason)}.`);
   process.exit(2);
+};
+if (!process.env.MIXWRIGHT_ENGINE) {
+  // A driver that crashes or hangs does so in a process of its own, once.
+  const { whyNoCuda } = await tryCuda(chooseEngine(undefined));
+  if (whyNoCuda !== "") endWithout(whyNoCuda);
+  process.env.MIXWRIGHT_ENGINE = "cuda";
 }
-process.env.MIXWRIGHT_ENGINE ??= "cuda"; // for the processes that run tests: no trial in each
+const { devices, reason } = cudaDevices();
+if (devices.length === 0) endWithout(reason);
 const asked = ["driver_version", "clocks.max.sm", "clocks.max.memory", "power.limit"];
 const smi = spawnSync("nvidia-smi", [`--query-gpu=${asked.join(",")}`, "--format=csv,noheader"], {
   encoding: "utf8",

@@ -144,7 +144,12 @@ describe("the shipped model, a preference that can be decided exactly", () => {
     const kls: number[] = [];
     for (const seed of [1, 2, 3]) {
       using model = await loadModel(exampleModelDir, { device: dev });
-      const scores: number[] = [];
+      const meanReward = async (): Promise<number> => {
+        const ids = prompts.flatMap((prompt) => Array.from({ length: 4 }, () => tokenizer.encode(prompt)));
+        const { tokens } = await generateBatch(model, ids, { maxNewTokens: 16, seed: 100 + seed });
+        return tokens.filter((completion) => wanted(tokenizer.decode(completion))).length / ids.length;
+      };
+      before.push(await meanReward());
       for await (const m of trainPpo({
         model,
         tokenizer,
@@ -158,11 +163,9 @@ describe("the shipped model, a preference that can be decided exactly", () => {
         klCoef: 0.02,
         seed,
       })) {
-        scores.push(m["rollout/score"]!);
         kls.push(m["objective/kl"]!);
       }
-      before.push(scores[0]!);
-      after.push((scores.at(-1)! + scores.at(-2)!) / 2);
+      after.push(await meanReward());
     }
     // 95 % of Student's t with two degrees of freedom.
     const interval = (values: number[]) => {

@@ -278,6 +278,32 @@ describe("KTO", () => {
     for (const m of metrics) expect(m.loss).toSatisfy(Number.isFinite);
   });
 
+  test("in parts of one kind each, the metrics of a kind are those of the whole", async () => {
+    const sorted = [...labelled].sort((a, b) => Number(b.label) - Number(a.label));
+    const rows = [...sorted.slice(0, 3), ...sorted.slice(-3)];
+    const logps: number[][] = [];
+    for (const [batchSize, accumulationSteps] of [
+      [6, 1],
+      [3, 2],
+    ] as const) {
+      using model = tiny();
+      const loss = "apoZeroUnpaired";
+      const options = {
+        batchSize,
+        accumulationSteps,
+        loss,
+        data: readKto(rows),
+        shuffle: false,
+        steps: 1,
+      } as const;
+      const [m] = await all(kto(model, options));
+      logps.push([m!["logps/chosen"]!, m!["logps/rejected"]!, m!.loss]);
+    }
+    logps[0]!.forEach((value, i) => {
+      expect(logps[1]![i]).toBeCloseTo(value, 4);
+    });
+  });
+
   test("weights, and the loss that estimates no KL", async () => {
     using model = tiny();
     const [m] = await all(kto(model, { desirableWeight: 2, undesirableWeight: 2, steps: 1 }));
