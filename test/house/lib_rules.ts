@@ -19,7 +19,8 @@ const mayImport: Record<string, readonly string[]> = {
   models: ["core", "ops", "nn", "io", "text"],
   adapters: ["core", "ops", "nn", "io", "text", "models"],
   optim: ["core", "ops"],
-  // face.md lets pretrain take files: it opens them by these, and knows TokenBatch alone.
+  // face.md lets pretrain take files: it opens them by these, and knows TokenBatch alone. A policy that is trained on what it
+  // writes needs the generator.
   train: [
     "core",
     "ops",
@@ -29,6 +30,7 @@ const mayImport: Record<string, readonly string[]> = {
     "models",
     "adapters",
     "optim",
+    "generate",
     "data/corpus",
     "data/open_corpus",
     "data/packed_batches",
