@@ -2,8 +2,20 @@
 import { escapeHtml } from "../../lib/report/escape.ts";
 import { halfInterval, mean } from "./findings.ts";
 
-/** Legible on white and for colour-blind readers (Okabe and Ito). */
-const kColours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+/** Legible on white and for colour-blind readers (Okabe and Ito, then Tol). */
+const kColours = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#e69f00",
+  "#56b4e9",
+  "#000000",
+  "#882255",
+  "#999933",
+  "#332288",
+  "#999999",
+];
 const kWidth = 820;
 const kHeight = 440;
 const kLeft = 70;

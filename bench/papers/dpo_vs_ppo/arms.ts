@@ -4,7 +4,6 @@ import {
   attachRewardHead,
   chain,
   clipByGlobalNorm,
-  disposeAll,
   type Model,
   type Optimizer,
   type Pairs,
@@ -24,6 +23,8 @@ export interface Settings {
   dpo: { lr: number; beta: number };
   iterative: { lr: number; beta: number };
   ppo: { lr: number; klCoef: number };
+  /** Where a reward model gives the reward, which has another scale. */
+  ppoOnModel: { lr: number; klCoef: number };
 }
 
 /** How much is done. */
@@ -156,6 +157,6 @@ export async function rewardModel(
 
 /** Gives back what rewardModel made. */
 export function disposeRewardModel({ head, model }: { head: ScoreHead; model: Model }): void {
-  disposeAll(head.params);
+  head.dispose();
   model.dispose();
 }

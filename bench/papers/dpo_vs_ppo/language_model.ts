@@ -26,13 +26,14 @@ export interface LanguageModelOptions extends Settings, Size {
  * Chosen on other words and another seed: the highest reward among those whose KL stays below 20 nats a definition. Tried: DPO,
  * 15 of lr 3e-4, 6e-4, 1e-3, 3e-3 × β 0.01, 0.03, 0.1, 0.3 × 2 and 4 epochs; iterative DPO, 5 of lr 3e-4, 6e-4, 1e-3 × β 0.03,
  * 0.1, 0.3; PPO with normalised advantages, lr 3e-4, 1e-3, 3e-3 × klCoef 0.003, 0.01, 0.03 (40 steps), then 3 of them with each
- * set of ingredients (24 steps). All PPO arms share one setting.
+ * set of ingredients (24 steps), which share one setting; on a reward model 5 of lr 1e-3, 3e-3 × klCoef 0.03, 0.1, 0.3.
  */
 export const kLanguageModel: LanguageModelOptions = {
   seeds: 3,
   dpo: { lr: 1e-3, beta: 0.03 },
   iterative: { lr: 6e-4, beta: 0.03 },
   ppo: { lr: 3e-3, klCoef: 0.03 },
+  ppoOnModel: { lr: 1e-3, klCoef: 0.1 },
   pairs: 768,
   epochs: 2,
   rounds: 3,
@@ -74,7 +75,7 @@ const kIngredients: readonly (readonly [Arm, Ingredients])[] = [
 ];
 const kAll = kIngredients.at(-1)![1];
 
-/** Prompts whose pairs measure accuracy. */
+/** Prompts whose pairs measure accuracy: other samples of the SFT model, a few at prompts that are trained on too. */
 const kHeldOutPairs = 256;
 
 export async function languageModel(
@@ -135,7 +136,7 @@ function trainings(
   const onPairs = (name: "own" | "others", pairs: Pairs) => async (policy: Model) => {
     const fitted = await rewardModel(task, pairs, epochs, seed);
     result.rewardModels[name].push(fitted.accuracy);
-    await ppo(task, policy, options.ppo, kAll, options, seed, fitted.head);
+    await ppo(task, policy, options.ppoOnModel, kAll, options, seed, fitted.head);
     disposeRewardModel(fitted);
   };
   return [
