@@ -23,7 +23,7 @@ export interface LanguageModelOptions extends Settings, Size {
 }
 
 /**
- * Chosen on other words and another seed: the highest reward among those whose KL stays below 20 nats a definition. Tried: DPO,
+ * Chosen on other words and other seeds: the highest reward among those whose KL stays below 20 nats a definition. Tried: DPO,
  * 15 of lr 3e-4, 6e-4, 1e-3, 3e-3 × β 0.01, 0.03, 0.1, 0.3 × 2 and 4 epochs; iterative DPO, 5 of lr 3e-4, 6e-4, 1e-3 × β 0.03,
  * 0.1, 0.3; PPO with normalised advantages, lr 3e-4, 1e-3, 3e-3 × klCoef 0.003, 0.01, 0.03 (40 steps), then 3 of them with each
  * set of ingredients (24 steps), which share one setting; on a reward model 5 of lr 1e-3, 3e-3 × klCoef 0.03, 0.1, 0.3.
