@@ -3,11 +3,11 @@
  * weights). Everything is a function of a seed and a counter, so that a resumed run draws what the first one would have.
  */
 
-/** 32 well-mixed bits from two numbers (a finaliser of the splitmix family, applied twice). */
+/** 32 well-mixed bits from two numbers, taken in a word at a time: the seed is mixed before the counter comes. */
 function mix(seed: number, counter: number): number {
-  let h = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32) + 0x9e3779b9, 0x85ebca6b);
-  for (const word of [counter >>> 0, Math.floor(counter / 2 ** 32) >>> 0, 0x27d4eb2f]) {
-    h = Math.imul(h ^ word, 0x85ebca6b);
+  let h = 0x9e3779b9;
+  for (const word of [seed, seed / 2 ** 32, counter, counter / 2 ** 32, 0x27d4eb2f]) {
+    h = Math.imul(h ^ (Math.floor(word) >>> 0), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     h ^= h >>> 16;
     h = (h + 0x9e3779b9) | 0;
