@@ -41,6 +41,12 @@ export class Random {
   }
 }
 
+/** A seed for round `round` of what `seed` decides, below 2^53: rounds of one seed, and of others, share nothing. */
+export function seedOf(seed: number, round: number): number {
+  const random = new Random(seed, 2 * round);
+  return random.below(2 ** 21) * 2 ** 32 + random.below(2 ** 32);
+}
+
 /** The numbers 0 … n-1 in an order that `seed` decides, another one in each round (Fisher–Yates). */
 export function permutation(n: number, seed: number, round = 0): Int32Array {
   const order = Int32Array.from({ length: n }, (_, i) => i);

@@ -107,6 +107,9 @@ export function record(entry: Entry): void {
   }
 }
 
+/** Runs `fn` with its gradient, and without dropout: where policies are compared, both must see all of the model. */
+export const withoutDropout = <T>(fn: () => T): T => on(current, fn, false);
+
 /** Runs `fn` without recording. */
 export const withoutGrad = <T>(fn: () => T): T => on(undefined, fn);
 
@@ -167,7 +170,8 @@ export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor[]): Tenso
   const tape = current;
   if (tape === undefined) return fn();
   const streams = randomStreamPosition();
-  const outputs = scope(() => on(undefined, fn, true));
+  const training = differentiating;
+  const outputs = scope(() => on(undefined, fn, training));
   const wanted = inputs.filter((input) => tape.needs(input));
   // Parameters inside of fn count too, so the entry is kept even when no input needs a gradient.
   tape.add(
@@ -182,7 +186,7 @@ export function checkpoint(inputs: readonly Tensor[], fn: () => Tensor[]): Tenso
           gradients.alongside(
             (tensor) => again.needs(tensor),
             () => {
-              const second = withRandomStreams(streams, () => on(again, fn));
+              const second = withRandomStreams(streams, () => on(again, fn, training));
               second.forEach((y, i) => {
                 const dy = dys[i];
                 if (dy !== undefined) gradients.give(y, dy);

@@ -58,7 +58,14 @@ export class Model {
   origin: ModelOrigin | undefined;
   /** The attached adapter, if any: one at a time. */
   adapter:
-    | { readonly isMerged: boolean; readonly on: () => void; readonly off: () => void; dispose(): void }
+    | {
+        readonly isMerged: boolean;
+        readonly isOn: boolean;
+        readonly params: Readonly<Record<string, Tensor>>;
+        readonly on: () => void;
+        readonly off: () => void;
+        dispose(): void;
+      }
     | undefined;
   private disposed = false;
 

@@ -111,8 +111,8 @@ function readWeight(file: string, D: number): { bytes: Uint8Array; dtype: "f32" 
   return { bytes: data.slice(entry.begin, entry.end), dtype };
 }
 
-/** The parameters of a model that its hidden states depend on: all but a head for tokens of its own. */
+/** What trains below a score head: an attached adapter, or all of the model but a head for tokens of its own. */
 export function bodyParams(model: Model): Record<string, Tensor> {
-  const { "lm_head.weight": _, ...body } = model.params;
+  const { "lm_head.weight": _, ...body } = model.adapter?.params ?? model.params;
   return body;
 }

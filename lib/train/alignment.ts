@@ -1,5 +1,8 @@
 import { createHash } from "node:crypto";
 import { ConfigError } from "../core/errors.ts";
+import { checkWhole } from "../core/options.ts";
+import { withoutDropout } from "../core/tape.ts";
+import type { Tensor } from "../core/tensor.ts";
 import type { AlignmentRow, AlignmentRowOptions } from "../text/alignment_rows.ts";
 import type { Dropped } from "../text/encode_rows.ts";
 import type { BatchSource, TokenBatch } from "../text/token_batch.ts";
@@ -8,10 +11,16 @@ import { batchSteps } from "./batch_steps.ts";
 import { type TrainOptions, trainKeys, trainLoop, type Work } from "./loop.ts";
 import { checkRouterLoss, type RouterLossOptions, routerLossKeys } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
+import { defaultParams } from "./reference.ts";
 import type { Objective } from "./step.ts";
 
-/** What trainers on rows of preferences take. `Read` is what reading the rows gives. */
+/**
+ * What trainers on rows of preferences take. `Read` is what reading the rows gives. An adapter's dropout is off: policy and reference
+ * are compared as they are.
+ */
 export interface AlignmentOptions<B extends TokenBatch, Read> extends TrainOptions<B>, RouterLossOptions {
+  /** What trains. Default: an attached adapter's, or else all of the model's parameters. */
+  params?: Record<string, Tensor>;
   /** Rows, the path of a `.jsonl` or `.parquet` file of rows, or what reading them gave. */
   data: readonly AlignmentRow[] | string | Read;
   /** Needed for rows. */
@@ -44,7 +53,15 @@ export async function readRows<Read extends { truncated: number; dropped: readon
   options: Pick<AlignmentOptions<TokenBatch, Read>, "data" | "tokenizer" | "maxLength" | "model">,
   reader: (data: string | readonly AlignmentRow[], options: AlignmentRowOptions) => Promise<Read>,
 ): Promise<Read> {
-  const { data, tokenizer, model, maxLength = model.config.maxPositionEmbeddings } = options;
+  const { data, tokenizer, model } = options;
+  const positions = model.config.maxPositionEmbeddings;
+  const { maxLength = positions } = options;
+  checkWhole(name, { maxLength }, 1);
+  if (maxLength > positions)
+    throw new ConfigError(
+      `${name}: maxLength is ${maxLength}, the model has ${positions} positions`,
+      "maxLength",
+    );
   if (typeof data === "object" && "dropped" in data) return data;
   if (!tokenizer) throw new ConfigError(`${name}: data are rows, a tokenizer was needed`, "tokenizer");
   const read = await reader(data, { tokenizer, maxLength });
@@ -83,12 +100,16 @@ export function trainAlignment<B extends TokenBatch, Read>(
     fingerprint: Record<string, unknown>;
   },
 ): AsyncGenerator<StepMetrics, void, void> {
-  const { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0, shuffle = true } = options;
-  checkRouterLoss(name, options.model, options);
+  const { auxLossCoef = 0, auxLoss = "hf", zLossCoef = 0, shuffle = true, model } = options;
+  const { params = defaultParams(model) } = options;
+  checkRouterLoss(name, model, options);
+  const { loss, ...rest } = parts.objective;
+  const objective = { ...rest, loss: (batch: B, whole: number) => withoutDropout(() => loss(batch, whole)) };
   return trainLoop({
     ...options,
+    params,
     name,
-    work: batchSteps({ ...options, ...parts }),
+    work: batchSteps({ ...options, ...parts, params, objective }),
     fingerprint: { auxLossCoef, auxLoss, zLossCoef, shuffle, ...parts.fingerprint },
   });
 }
@@ -96,6 +117,7 @@ export function trainAlignment<B extends TokenBatch, Read>(
 /** Tells one list of rows from another. */
 export function rowsSha256(rows: readonly unknown[]): string {
   const hash = createHash("sha256");
-  for (const row of rows) hash.update(`${JSON.stringify(row)}\n`);
+  const plain = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value);
+  for (const row of rows) hash.update(`${JSON.stringify(row, plain)}\n`);
   return hash.digest("hex");
 }

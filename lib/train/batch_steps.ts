@@ -6,7 +6,7 @@ import type { OptimizerRun } from "../optim/optimizer_run.ts";
 import { type BatchSource, type TokenBatch, targetCount } from "../text/token_batch.ts";
 import type { Work } from "./loop.ts";
 import type { PendingMetrics } from "./metrics.ts";
-import { type Objective, TrainStep } from "./step.ts";
+import { type Metric, type Objective, TrainStep } from "./step.ts";
 
 interface BatchStepOptions<B extends TokenBatch> {
   model: Model;
@@ -59,15 +59,18 @@ export async function measure<B extends TokenBatch>(
     const measured = withoutGrad(() =>
       scope(() => {
         const { loss: value, metrics = {} } = loss(batch, own);
-        return { loss: value, ...metrics };
+        return { loss: value, ...metrics } as Record<string, Metric | undefined>;
       }),
     );
-    const present = Object.entries(measured).flatMap(([name, value]) => (value ? [{ name, value }] : []));
-    const values = await Promise.all(present.map(({ value }) => value.item()));
+    const present = Object.entries(measured).flatMap(([name, value]) => {
+      if (value === undefined) return [];
+      return "count" in value ? [{ name, ...value }] : [{ name, sum: value, count: own, mean: true }];
+    });
+    const values = await Promise.all(present.map(({ sum }) => sum.item()));
     disposeAll(measured);
-    present.forEach(({ name }, i) => {
-      sums[name] = (sums[name] ?? 0) + values[i]! * own;
-      counts[name] = (counts[name] ?? 0) + own;
+    present.forEach(({ name, count: of, ...rest }, i) => {
+      sums[name] = (sums[name] ?? 0) + values[i]! * ("mean" in rest ? of : 1);
+      counts[name] = (counts[name] ?? 0) + of;
     });
   }
   return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / counts[name]!]));

@@ -1,6 +1,6 @@
 // P pairs, T tokens
 import { ConfigError } from "../core/errors.ts";
-import { refuseUnknown } from "../core/options.ts";
+import { checkNumber, refuseUnknown } from "../core/options.ts";
 import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
@@ -18,7 +18,8 @@ import {
   rowsSha256,
   trainAlignment,
 } from "./alignment.ts";
-import { targetLogProbs, withRouterLoss } from "./loss.ts";
+import { checkpointSteps } from "./checkpoint.ts";
+import { targetLogProbs, temperedLogProbs, withRouterLoss } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
 import {
   type PairLoss,
@@ -28,16 +29,10 @@ import {
   type PairMeasures,
   pairLossNamed,
 } from "./pair_losses.ts";
+import { initialReference } from "./pair_reference.ts";
 import { completionWeights, targetCounts, withPromptTargets } from "./pair_tokens.ts";
 import { listOf, logRatios, perToken } from "./preference/pair.ts";
-import {
-  defaultReference,
-  initialReference,
-  initialValidation,
-  type Reference,
-  referenceOf,
-  referencePass,
-} from "./reference.ts";
+import { defaultParams, defaultReference, type Reference, referencePass } from "./reference.ts";
 import { rewardMetrics } from "./reward_metrics.ts";
 import type { MeasuredLoss } from "./step.ts";
 
@@ -71,7 +66,7 @@ const keys = [...alignmentKeys, ...settingKeys, "loss", "reference", "ldAlpha"];
 /**
  * Trains on preferences without a reward model: DPO (Rafailov et al. 2023) and its family, on pairs of completions. Chosen and
  * rejected go through the model in one packed pass. Metrics: rewards/{chosen, rejected, margins, accuracies} (rewards are
- * β times the log-ratios), logps/{chosen, rejected}.
+ * β times the log-ratios), logps/{chosen, rejected}, policy/entropy (of the tokens that are predicted).
  * @throws FormatError, with its line, for a row of another kind; ConfigError for a setting that the loss doesn't take, for an
  * unknown loss, and if no row is left.
  */
@@ -80,6 +75,8 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
   refuseUnknown(name, options, keys);
   const { model, batchSize = 8, shuffle = true, seed = 0, ldAlpha = 1, checkpoint } = options;
   const terms = termsOf(options);
+  checkNumber(name, { ldAlpha }, 0, 1);
+  for (const { weight } of terms) checkNumber(name, { "a loss's weight": weight }, 0);
   const referenced = terms.some(({ loss }) => loss.referenced);
   if (!referenced && options.reference !== undefined) {
     throw new ConfigError(`${name}: ${terms[0]!.name} reads no reference, and one was given`, "reference");
@@ -92,20 +89,34 @@ export async function* trainDpo(options: DpoOptions): AsyncGenerator<StepMetrics
   const data = rowsSha256(pairs);
   let referenceLogProbs: ((batch: PairBatch) => Tensor) | undefined;
   if (reference === "initial") {
-    const how = { pass: policy.logProbs, dir: checkpoint?.dir };
-    const key = JSON.stringify({ data, ldAlpha });
-    const known = await initialReference(model, pairs, { ...how, batchSize, key });
-    const others = Object.values(options.validation?.sets ?? {}).flat();
-    const validation = await initialValidation(model, others, {
-      ...how,
-      key: JSON.stringify({ batches: batchesSha256(others), ldAlpha }),
+    const batches = Object.values(options.validation?.sets ?? {}).flat();
+    const dir = checkpoint?.dir;
+    const resumes = checkpoint?.resume === true && (await checkpointSteps(checkpoint.dir)).length > 0;
+    const { signal } = options;
+    const keys = {
+      pairs: JSON.stringify({ data, ldAlpha }),
+      validation: JSON.stringify({ batches: batchesSha256(batches), ldAlpha }),
+    };
+    const pass = policy.logProbs;
+    const sums = await initialReference(model, pairs, batches, {
+      pass,
+      batchSize,
+      dir,
+      resumes,
+      keys,
+      signal,
+    }).catch((error: unknown) => {
+      if (signal?.aborted && error === signal.reason) return undefined;
+      throw error;
     });
+    if (sums === undefined) return;
     referenceLogProbs = (batch) => {
-      const values = validation.get(batch) ?? referenceOf(batch, known);
+      const values = sums(batch);
       return model.device.tensor(values, [values.length]);
     };
   } else if (reference !== undefined) {
-    referenceLogProbs = referencePass(name, model, {}, reference, policy.logProbs).run;
+    const { params = defaultParams(model) } = options;
+    referenceLogProbs = referencePass(name, model, params, reference, policy.logProbs).run;
   }
   yield* trainAlignment(name, options, {
     source: pairBatches(pairs, { batchSize, seed, shuffle }),
@@ -188,7 +199,7 @@ class Policy {
     const P = batch.pairs.length;
     const input = this.wholeChosen ? withPromptTargets(batch) : batch;
     const { recompute = false } = options;
-    const { logProbs, starts, routings } = targetLogProbs(model, input, { recompute });
+    const { logProbs, entropy, starts, routings } = temperedLogProbs(model, input, { recompute });
     const sums = segmentSum(this.weighted(logProbs, batch, input), starts);
     const counts = model.device.tensor(targetCounts(batch), [2 * P]);
     const halves = (x: Tensor): [Tensor, Tensor] => [x.view([P], 0), x.view([P], P)];
@@ -208,7 +219,8 @@ class Policy {
       })),
     );
     const { loss, auxLoss, zLoss } = withRouterLoss(total, routings, options, share);
-    return { loss, metrics: { auxLoss, zLoss, ...this.metrics(measures) } };
+    const entropies = { sum: withoutGrad(() => sum(entropy)), count: entropy.size };
+    return { loss, metrics: { auxLoss, zLoss, "policy/entropy": entropies, ...this.metrics(measures) } };
   }
 
   private metrics(measures: PairMeasures): Record<string, Tensor> {

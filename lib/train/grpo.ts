@@ -1,8 +1,8 @@
 // B completions: prompts, each in a group of G; N of their tokens laid end to end
 import { ConfigError } from "../core/errors.ts";
-import { checkWhole, refuseUnknown } from "../core/options.ts";
+import { checkNumber, checkOneOf, checkWhole, refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
-import { disposeAll, withoutGrad } from "../core/tape.ts";
+import { disposeAll, withoutDropout, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { add } from "../ops/add.ts";
 import { segmentSum } from "../ops/segment_sum.ts";
@@ -12,7 +12,7 @@ import { trainLoop, type Work } from "./loop.ts";
 import { temperedLogProbs, withRouterLoss } from "./loss.ts";
 import type { PendingMetrics, StepMetrics } from "./metrics.ts";
 import { listOf, mean } from "./preference/pair.ts";
-import { type ReferencePass, referencePass } from "./reference.ts";
+import { defaultParams, type ReferencePass, referencePass } from "./reference.ts";
 import {
   type Columns,
   type CompletionBatch,
@@ -106,17 +106,28 @@ export async function* trainGrpo(options: GrpoOptions): AsyncGenerator<StepMetri
  * was made for `params`. Dispose it.
  */
 export async function grpo(options: GrpoOptions): Promise<Grpo> {
-  refuseUnknown("trainGrpo", options, keys);
-  const { groupSize = 8, advantage = "grpo", epochs = 1, minibatches = 1 } = options;
-  checkWhole("trainGrpo", { groupSize }, 2);
-  checkWhole("trainGrpo", { epochs, minibatches }, 1);
-  if (advantage !== "grpo" && advantage !== "rloo")
-    throw new ConfigError(`trainGrpo: advantage is "${advantage}", grpo or rloo was needed`, "advantage");
+  const name = "trainGrpo";
+  refuseUnknown(name, options, keys);
+  const { groupSize = 8, advantage = "grpo", epochs = 1, minibatches = 1, beta = 0 } = options;
+  const { scale: by = "group", lossType = "dapo", epsilonLow = 0.2, epsilonHigh = epsilonLow } = options;
+  checkWhole(name, { groupSize }, 2);
+  checkWhole(name, { epochs, minibatches }, 1);
+  checkOneOf(name, "advantage", advantage, ["grpo", "rloo"]);
+  checkOneOf(name, "scale", by, ["group", "batch", "none"]);
+  checkOneOf(name, "lossType", lossType, ["grpo", "dapo", "dr_grpo", "gspo"]);
+  checkNumber(name, { epsilonLow, epsilonHigh, beta }, 0);
+  if (advantage === "rloo" && options.scale !== undefined)
+    throw new ConfigError(`${name}: scale is no setting of rloo, which divides by nothing`, "scale");
+  if ((options.referenceDecay ?? 1) !== 1 && beta === 0 && advantage === "grpo") {
+    const what = "referenceDecay is given and beta is 0, which needs no reference";
+    throw new ConfigError(`${name}: ${what}; a beta above 0 was needed`, "referenceDecay");
+  }
   const policy = await PolicyRun.open("trainGrpo", options);
   checkMinibatches("trainGrpo", minibatches, (options.batchSize ?? kPrompts) * groupSize);
   return new Grpo(options, policy);
 }
 
+/** A run of group relative policy optimization: made by `grpo`, used by `trainGrpo`. */
 export class Grpo implements Work {
   readonly params: Record<string, Tensor>;
   readonly fingerprint: Record<string, unknown>;
@@ -131,7 +142,7 @@ export class Grpo implements Work {
     private readonly options: GrpoOptions,
     private readonly policy: PolicyRun,
   ) {
-    const { model, params = model.params, seed = 0, groupSize = 8, advantage = "grpo" } = options;
+    const { model, params = defaultParams(model), seed = 0, groupSize = 8, advantage = "grpo" } = options;
     const { scale: by = "group", lossType = "dapo", epsilonLow = 0.2, epochs = 1, minibatches = 1 } = options;
     const { epsilonHigh = epsilonLow, beta = advantage === "rloo" ? 0.05 : 0 } = options;
     this.settings = {
@@ -140,11 +151,18 @@ export class Grpo implements Work {
     this.params = params;
     const count = (batch: Batch): number =>
       lossType === "dapo" ? batch.starts.at(-1)! : batch.chosen.length;
-    this.train = new TrainStep(model, params, { loss: this.loss, count }, seed);
+    this.train = new TrainStep(
+      model,
+      params,
+      { loss: (batch, whole) => withoutDropout(() => this.loss(batch, whole)), count },
+      seed,
+    );
     const pass = (of: typeof model, batch: TokenBatch): Tensor =>
       temperedLogProbs(of, batch, options).logProbs;
     if (beta !== 0 || options.reference !== undefined)
-      this.reference = referencePass("trainGrpo", model, params, policy.reference, pass);
+      this.reference = referencePass("trainGrpo", model, params, policy.reference, pass, {
+        moves: (options.referenceDecay ?? 1) !== 1,
+      });
     const { snapshot } = this.reference ?? {};
     this.state = snapshot && prefixed("reference.", snapshot.tensors);
     this.fingerprint = { ...policy.fingerprint, ...this.settings };

@@ -1,6 +1,6 @@
 // B rows, M mismatched documents
 import { ConfigError } from "../core/errors.ts";
-import { refuseUnknown } from "../core/options.ts";
+import { checkNumber, refuseUnknown } from "../core/options.ts";
 import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
@@ -22,8 +22,8 @@ import { targetLogProbs, withRouterLoss } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
 import { apoZeroUnpaired, kto, ktoKl } from "./preference/kto.ts";
 import { listOf, subtract } from "./preference/pair.ts";
-import { defaultReference, type Reference, referencePass } from "./reference.ts";
-import type { MeasuredLoss } from "./step.ts";
+import { defaultParams, defaultReference, type Reference, referencePass } from "./reference.ts";
+import type { MeasuredLoss, Metric } from "./step.ts";
 
 export interface KtoOptions extends AlignmentOptions<LabelledBatch, LabelledRows> {
   /** "kto", or "apoZeroUnpaired", which estimates no KL. Default "kto". */
@@ -49,7 +49,8 @@ const keys = [...alignmentKeys, "loss", "beta", "desirableWeight", "undesirableW
 export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics, void, void> {
   const name = "trainKto";
   refuseUnknown(name, options, keys);
-  const { model, batchSize = 8, shuffle = true, seed = 0, loss = "kto", maxLength } = options;
+  const { model, batchSize = 8, shuffle = true, seed = 0, loss = "kto" } = options;
+  const { maxLength = model.config.maxPositionEmbeddings } = options;
   const { beta = 0.1, desirableWeight = 1, undesirableWeight = 1 } = options;
   if (loss !== "kto" && loss !== "apoZeroUnpaired")
     throw new ConfigError(`${name}: loss is "${loss}", kto or apoZeroUnpaired was needed`, "loss");
@@ -57,12 +58,13 @@ export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics
   const { labelled } = read;
   needRows(name, labelled, read.dropped, 2);
   const weights = { beta, desirableWeight, undesirableWeight };
-  const { params = model.params, reference: wanted = defaultReference(model) } = options;
+  checkNumber(name, { desirableWeight, undesirableWeight }, 0);
+  const { params = defaultParams(model), reference: wanted = defaultReference(model) } = options;
   const reference = referencePass(name, model, params, wanted, summed);
   const pass = new Pass(options, { ...weights, loss }, reference.run);
   try {
-    yield* trainAlignment(name, options, {
-      source: labelledBatches(labelled, { batchSize, seed, shuffle, ...(maxLength && { maxLength }) }),
+    const steps = trainAlignment(name, options, {
+      source: labelledBatches(labelled, { batchSize, seed, shuffle, maxLength }),
       objective: {
         count: ({ labels }) => labels.length,
         loss: (batch, whole) => pass.loss(batch, batch.labels.length / whole),
@@ -70,6 +72,7 @@ export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics
       state: reference.snapshot?.tensors,
       fingerprint: { batchSize, data: rowsSha256(labelled), loss, ...weights },
     });
+    for await (const m of steps) yield withMargin(m);
   } finally {
     reference.snapshot?.dispose();
   }
@@ -118,27 +121,31 @@ class Pass {
   }
 }
 
-/** Means over the rows of either kind, where there are any. */
+/** Rewards and log-probabilities of the rows of either kind, where there are any. */
 function measure(
   { policy, reference, labels }: { policy: Tensor; reference: Tensor; labels: readonly boolean[] },
   beta: number,
-): Record<string, Tensor> {
+): Record<string, Metric> {
   return withoutGrad(() => {
     const rewards = scale(subtract(policy, reference), beta);
-    const metrics: Record<string, Tensor> = {};
+    const metrics: Record<string, Metric> = {};
     for (const [kind, wanted] of [
       ["chosen", true],
       ["rejected", false],
     ] as const) {
-      const n = labels.filter((label) => label === wanted).length;
-      if (n === 0) continue;
-      const weights = Float32Array.from(labels, (label) => (label === wanted ? 1 / n : 0));
-      const over = (x: Tensor): Tensor => sum(multiply(x, listOf(x, weights)));
+      const count = labels.filter((label) => label === wanted).length;
+      if (count === 0) continue;
+      const mine = Float32Array.from(labels, (label) => (label === wanted ? 1 : 0));
+      const over = (x: Tensor): Metric => ({ sum: sum(multiply(x, listOf(x, mine))), count });
       metrics[`rewards/${kind}`] = over(rewards);
       metrics[`logps/${kind}`] = over(policy);
     }
-    const { "rewards/chosen": chosen, "rewards/rejected": rejected } = metrics;
-    if (chosen && rejected) metrics["rewards/margins"] = subtract(chosen, rejected);
     return metrics;
   });
+}
+
+/** How much higher the rewards of wanted rows are, in a step that has both kinds. */
+function withMargin(m: StepMetrics): StepMetrics {
+  const { "rewards/chosen": chosen, "rewards/rejected": rejected } = m;
+  return chosen === undefined || rejected === undefined ? m : { ...m, "rewards/margins": chosen - rejected };
 }

@@ -130,8 +130,13 @@ class Loop<B extends TokenBatch> {
       try {
         pending = await this.guarded(() => options.work.run(step, this.optimizer));
       } catch (error) {
-        if (!options.signal?.aborted || error !== options.signal.reason) throw error;
-        break;
+        if (options.signal?.aborted && error === options.signal.reason) break;
+        if (!(error instanceof DeviceError)) {
+          // Nothing is wrong with the steps before: what they came to is kept.
+          if (pending) await this.finish(pending);
+          if (this.saved < this.state.step) await this.save();
+        }
+        throw error;
       }
       if (before) yield await this.finish(before);
       const validates =
@@ -232,7 +237,7 @@ class Loop<B extends TokenBatch> {
       const { op, path } = await this.firstBadOp(step);
       throw new DeviceError(
         `${name}: the loss or its gradient is not finite at step ${step}, first in ${op} at ${path}.` +
-          " The parameters are those before the step",
+          " The parameters are those before that update",
         op,
         path,
         step,

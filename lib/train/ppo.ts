@@ -1,8 +1,8 @@
 // B completions, N of their tokens laid end to end
 import { ConfigError } from "../core/errors.ts";
-import { checkWhole, refuseUnknown } from "../core/options.ts";
+import { checkNumber, checkOneOf, checkWhole, refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
-import { disposeAll, withoutGrad } from "../core/tape.ts";
+import { disposeAll, withoutDropout, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { attachRewardHead, bodyParams, type ScoreHead } from "../models/score_head.ts";
 import { scale, weightedSum } from "../ops/add.ts";
@@ -13,7 +13,7 @@ import { trainLoop, type Work } from "./loop.ts";
 import { temperedLogProbs, withRouterLoss } from "./loss.ts";
 import type { PendingMetrics, StepMetrics } from "./metrics.ts";
 import { listOf, mean } from "./preference/pair.ts";
-import { type ReferencePass, referencePass } from "./reference.ts";
+import { defaultParams, type ReferencePass, referencePass } from "./reference.ts";
 import { AdaptiveKl, type KlCoefficient } from "./rl/adaptive_kl.ts";
 import {
   type Columns,
@@ -42,7 +42,7 @@ import { type MeasuredLoss, TrainStep } from "./step.ts";
 export interface PpoOptions extends PolicyTrainOptions {
   /**
    * The value function: `attachRewardHead` on the model that trains, or on one of its own, all of which trains then. Default: a new
-   * head on the model. It is the caller's, whoever made it: see `Ppo.value`.
+   * head on the model, which checkpoints hold and which is gone when the run ends.
    */
   value?: ScoreHead;
   /** Times that a rollout is learned from. Default 4. */
@@ -124,14 +124,19 @@ export async function ppo(options: PpoOptions): Promise<Ppo> {
     if (value > 0 && Number.isFinite(value)) continue;
     throw new ConfigError(`trainPpo: ${key} is ${value}, a number above 0 was needed`, key);
   }
+  const { gamma = 1, lambda = 0.95, klEstimator = "k1" } = options;
+  checkNumber("trainPpo", { gamma, lambda }, 0, 1);
+  checkOneOf("trainPpo", "klEstimator", klEstimator, ["k1", "k2", "k3"]);
   const policy = await PolicyRun.open("trainPpo", options);
   checkMinibatches("trainPpo", minibatches, options.batchSize ?? kPrompts);
   return new Ppo(options, policy);
 }
 
+/** A run of proximal policy optimization: made by `ppo`, used by `trainPpo`. */
 export class Ppo implements Work {
   /** What trains: the policy's parameters, and under "value." the value function's. */
   readonly params: Record<string, Tensor>;
+  /** The value function, which belongs to whoever made it. */
   readonly value: ScoreHead;
   readonly fingerprint: Record<string, unknown>;
   readonly numbers: { klCoef: number };
@@ -147,7 +152,7 @@ export class Ppo implements Work {
     private readonly options: PpoOptions,
     private readonly policy: PolicyRun,
   ) {
-    const { model, params = model.params, seed = 0, epochs = 4, minibatches = 1 } = options;
+    const { model, params = defaultParams(model), seed = 0, epochs = 4, minibatches = 1 } = options;
     const {
       klCoef = 0.05,
       klEstimator = "k1",
@@ -165,6 +170,7 @@ export class Ppo implements Work {
       params,
       policy.reference,
       (of, batch) => temperedLogProbs(of, batch, options).logProbs,
+      { moves: (options.referenceDecay ?? 1) !== 1 },
     );
     this.state = this.reference.snapshot && prefixed("reference.", this.reference.snapshot.tensors);
     this.ownValue = options.value === undefined;
@@ -177,7 +183,10 @@ export class Ppo implements Work {
     this.train = new TrainStep(
       model,
       this.params,
-      { loss: this.loss, count: (batch) => batch.starts.at(-1)! },
+      {
+        loss: (batch, whole) => withoutDropout(() => this.loss(batch, whole)),
+        count: (batch) => batch.starts.at(-1)!,
+      },
       seed,
     );
     this.fingerprint = {

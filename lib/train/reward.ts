@@ -1,5 +1,5 @@
 // P pairs
-import { refuseUnknown } from "../core/options.ts";
+import { checkNumber, refuseUnknown } from "../core/options.ts";
 import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { bodyParams, type ScoreHead } from "../models/score_head.ts";
@@ -22,7 +22,7 @@ import { rewardMetrics } from "./reward_metrics.ts";
 export interface RewardOptions extends AlignmentOptions<PairBatch, Pairs> {
   /** The head of the model, of `attachRewardHead`. */
   head: ScoreHead;
-  /** What trains. Default: all of the model that a reward depends on, and the head. An adapter's: `{ ...adapter.params, ...head.params }`. */
+  /** What trains. Default: an attached adapter's, or else all of the model that a reward depends on; and the head. */
   params?: Record<string, Tensor>;
   /** Weight of (r_chosen + r_rejected)². Default 0. */
   centering?: number;
@@ -38,6 +38,7 @@ export async function* trainReward(options: RewardOptions): AsyncGenerator<StepM
   refuseUnknown(name, options, [...alignmentKeys, "head", "centering"]);
   const { model, head, batchSize = 8, shuffle = true, seed = 0, centering = 0, recompute = false } = options;
   const { params = { ...bodyParams(model), ...head.params } } = options;
+  checkNumber(name, { centering }, 0);
   const read = await readRows(name, options, readPairs);
   const { pairs } = read;
   needRows(name, pairs, read.dropped);

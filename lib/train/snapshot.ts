@@ -9,9 +9,16 @@ import { copyInto } from "../ops/add.ts";
 export class Snapshot {
   readonly tensors: Readonly<Record<string, Tensor>>;
 
-  constructor(private readonly params: Readonly<Record<string, Tensor>>) {
+  /** `dtype`: f32 for one that follows, as small steps vanish in bf16. Default: the parameters'. */
+  constructor(
+    private readonly params: Readonly<Record<string, Tensor>>,
+    dtype?: "f32",
+  ) {
     this.tensors = Object.fromEntries(
-      Object.entries(params).map(([name, param]) => [name, owned(copyOf(param), `snapshot of ${name}`)]),
+      Object.entries(params).map(([name, param]) => [
+        name,
+        owned(copyOf(param, dtype), `snapshot of ${name}`),
+      ]),
     );
   }
 
@@ -46,8 +53,8 @@ export class Snapshot {
   }
 }
 
-function copyOf(tensor: Tensor): Tensor {
-  const copy = tensor.device.empty(tensor.shape, tensor.dtype);
+function copyOf(tensor: Tensor, dtype = tensor.dtype): Tensor {
+  const copy = tensor.device.empty(tensor.shape, dtype);
   copyInto(tensor, copy);
   return copy;
 }

@@ -9,10 +9,13 @@ import type { OptimizerRun } from "../optim/optimizer_run.ts";
 import { type TokenBatch, targetCount } from "../text/token_batch.ts";
 import type { PendingMetrics } from "./metrics.ts";
 
-/** A loss, scalar [1], and what else is worth reporting of it, scalars too: means over the batch. */
+/** What is reported: a mean over the batch, [1]; or a sum over `count` things that not every batch has as many of. */
+export type Metric = Tensor | { sum: Tensor; count: number };
+
+/** A loss, scalar [1], and what else is worth reporting of it. */
 export interface MeasuredLoss {
   loss: Tensor;
-  metrics?: Readonly<Record<string, Tensor | undefined>>;
+  metrics?: Readonly<Record<string, Metric | undefined>>;
 }
 
 /** What is trained for. */
@@ -33,7 +36,8 @@ const streamsPerStep = 2 ** 20;
 
 /**
  * One training step (house.md §7): forward and backward over the parts of a batch, gradients added up, one update. The
- * loss divides by the count of all parts together, so that the way a batch is cut doesn't matter. Only scalars survive.
+ * loss divides by the count of all parts together, so that the way a batch is cut doesn't matter where a loss is a sum over what is
+ * counted. Only scalars survive.
  */
 export class TrainStep<B extends TokenBatch = TokenBatch> {
   private checked = false;
@@ -113,7 +117,9 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
     const { loss, metrics = {} } = this.objective.loss(batch, whole);
     const share = this.count(batch) / whole;
     for (const [name, value] of Object.entries(metrics)) {
-      if (value) sums.add(name, keep(withoutGrad(() => scale(value, share))), share);
+      if (value === undefined) continue;
+      if ("count" in value) sums.add(name, keep(value.sum), value.count);
+      else sums.add(name, keep(withoutGrad(() => scale(value, share))), share);
     }
     return loss;
   }
@@ -135,7 +141,7 @@ class Sums {
   readonly totals: Record<string, Tensor> = {};
   readonly shares: Record<string, number> = {};
 
-  /** `share`: of a metric, of which not all parts may have a value. */
+  /** `share`: what a metric is to be divided by in the end, of this part. */
   add(name: string, value: Tensor, share?: number): void {
     if (share !== undefined) this.shares[name] = (this.shares[name] ?? 0) + share;
     const before = this.totals[name];

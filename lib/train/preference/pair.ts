@@ -67,7 +67,8 @@ const kMostExponent = 80;
 
 function score(logRatio: Tensor, divergence: Divergence): Tensor {
   if (divergence === "reverseKl") return logRatio;
-  if (divergence === "forwardKl") return shift(scale(exp(scale(logRatio, -1)), -1), 1);
+  const held = (x: Tensor): Tensor => exp(clamp(x, Number.NEGATIVE_INFINITY, kMostExponent));
+  if (divergence === "forwardKl") return shift(scale(held(scale(logRatio, -1)), -1), 1);
   if (divergence === "js") return shift(logSigmoid(logRatio), Math.LN2);
   const { alpha } = divergence;
   if (!Number.isFinite(alpha)) {
@@ -78,7 +79,7 @@ function score(logRatio: Tensor, divergence: Divergence): Tensor {
   }
   const a = alpha - 1;
   if (Math.abs(a) < 1e-6) return logRatio;
-  return scale(shift(exp(clamp(scale(logRatio, a), Number.NEGATIVE_INFINITY, kMostExponent)), -1), 1 / a);
+  return scale(shift(held(scale(logRatio, a)), -1), 1 / a);
 }
 
 /** x / tokens; an empty completion counts as one token. */

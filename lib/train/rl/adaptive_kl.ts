@@ -7,11 +7,11 @@ export type KlCoefficient =
       initial: number;
       /** KL of a completion, in nats, to steer towards. */
       target: number;
-      /** Completions in which the weight may about double. Default 10000. */
+      /** Completions in which the weight grows or shrinks by e^0.2 = 1.22 at most. Default 10000. */
       horizon?: number;
     };
 
-/** The weight of the KL, fixed or adaptive (Ziegler et al. 2019, §2.2). */
+/** The weight of the KL, fixed or adaptive (Ziegler et al. 2019, §2.2; by an exponential, so that it stays above 0). */
 export class AdaptiveKl {
   /** The weight now, under `klCoef`: a checkpoint keeps it. */
   readonly numbers: { klCoef: number };
@@ -35,6 +35,6 @@ export class AdaptiveKl {
     if (typeof this.coefficient === "number") return;
     const { target, horizon = 10_000 } = this.coefficient;
     const error = Math.min(Math.max(kl / target - 1, -0.2), 0.2);
-    this.numbers.klCoef *= 1 + (error * completions) / horizon;
+    this.numbers.klCoef *= Math.exp((error * completions) / horizon);
   }
 }

@@ -1,6 +1,7 @@
 // B completions
 import { ConfigError } from "../../core/errors.ts";
-import { checkWhole } from "../../core/options.ts";
+import { checkNumber, checkWhole } from "../../core/options.ts";
+import { seedOf } from "../../core/random.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { ScoreHead } from "../../models/score_head.ts";
 import { type PromptBatch, promptBatches } from "../../text/alignment_batches.ts";
@@ -25,11 +26,16 @@ import {
 /** Prompts of a step, unless the options say so. */
 export const kPrompts = 32;
 
-/** What trainers that let the policy write take. */
+/**
+ * What trainers that let the policy write take. `accumulationSteps` cuts what an update learns from into so many parts, to save memory:
+ * `batchSize` is the whole. An adapter's dropout is off.
+ */
 export interface PolicyTrainOptions
   extends Omit<TrainOptions, "validation">,
     RouterLossOptions,
     RolloutOptions {
+  /** What trains. Default: an attached adapter's, or else all of the model's parameters. */
+  params?: Record<string, Tensor>;
   /** Prompts: rows `{ prompt }`, the path of a `.jsonl` or `.parquet` file of rows, or what readPrompts gave. */
   data: readonly AlignmentRow[] | string | Prompts;
   tokenizer: Tokenizer;
@@ -120,6 +126,12 @@ export class PolicyRun {
         `${name}: referenceDecay moves the reference "initial", and another was given`,
         "reference",
       );
+    if (reward instanceof ScoreHead && reward.model === model)
+      throw new ConfigError(
+        `${name}: reward is a head of the model that trains, one of another model was needed`,
+        "reward",
+      );
+    checkNumber(name, { missingEosPenalty: options.missingEosPenalty ?? 0 }, 0);
     checkRouterLoss(name, model, options);
     const room = model.config.maxPositionEmbeddings - maxNewTokens;
     const { maxLength = room } = options;
@@ -146,13 +158,14 @@ export class PolicyRun {
     const { model, tokenizer, seed = 0, signal } = this.options;
     const { prompts } = await this.prompts.batch(step - 1);
     const all: Prompt[] = prompts.flatMap((prompt) => Array.from({ length: repeats }, () => prompt));
-    return rolloutOf(model, tokenizer, all, { ...this.options, seed: seed * 2 ** 24 + step, signal });
+    return rolloutOf(model, tokenizer, all, { ...this.options, seed: seedOf(seed, step), signal });
   }
 
   /** The scores of samples, with the penalty for those without an end, clipped. */
   async score(samples: readonly Sample[]): Promise<Float32Array> {
     const { reward, missingEosPenalty = 0, scoreClip = Number.POSITIVE_INFINITY } = this.options;
-    const scores = await scoresOf(samples, reward);
+    const { accumulationSteps = 1 } = this.options;
+    const scores = await scoresOf(samples, reward, Math.ceil(samples.length / accumulationSteps));
     return scores.map((score, i) => {
       const clipped = Math.min(Math.max(score, -scoreClip), scoreClip);
       return samples[i]!.finished === "stop" ? clipped : clipped - missingEosPenalty;

@@ -1,5 +1,6 @@
 // B completions, N of their tokens laid end to end, T tokens with their prompts
 import { ConfigError } from "../../core/errors.ts";
+import { withoutGrad } from "../../core/tape.ts";
 import { generateBatch } from "../../generate/batch.ts";
 import type { FinishReason } from "../../generate/generate.ts";
 import type { Model } from "../../models/model.ts";
@@ -87,22 +88,15 @@ export const batchOf = (samples: readonly Sample[]): TokenBatch =>
   );
 
 /**
- * The scores of samples, [B]: a reward model's, or a function's. Throws ConfigError, naming the sample, for a score that is no
- * finite number, and for too few or too many.
+ * The scores of samples, [B]: a reward model's, `size` samples at a time, or a function's. Throws ConfigError, naming the sample,
+ * for a score that is no finite f32, and for too few or too many.
  */
 export async function scoresOf(
   samples: readonly Sample[],
   reward: RewardFunction | ScoreHead,
+  size = samples.length,
 ): Promise<Float32Array> {
-  if (reward instanceof ScoreHead) {
-    const rewards = reward.rewards(batchOf(samples));
-    try {
-      return (await rewards.data()) as Float32Array;
-    } finally {
-      rewards.dispose();
-    }
-  }
-  const scores = await reward(samples);
+  const scores = reward instanceof ScoreHead ? await judged(samples, reward, size) : await reward(samples);
   if (scores?.length !== samples.length) {
     throw new ConfigError(
       `reward: it gave ${scores?.length ?? typeof scores} scores for ${samples.length} samples, one for each was needed`,
@@ -110,11 +104,24 @@ export async function scoresOf(
     );
   }
   return Float32Array.from(scores, (score, i) => {
-    if (Number.isFinite(score)) return score;
+    if (Number.isFinite(Math.fround(score))) return score;
     const { completion } = samples[i]!;
     throw new ConfigError(
       `reward: the score of sample ${i} is ${score}, a finite number was needed (completion ${JSON.stringify(completion.slice(0, 60))})`,
       "reward",
     );
   });
+}
+
+async function judged(samples: readonly Sample[], head: ScoreHead, size: number): Promise<number[]> {
+  const scores: number[] = [];
+  for (let first = 0; first < samples.length; first += size) {
+    const rewards = withoutGrad(() => head.rewards(batchOf(samples.slice(first, first + size))));
+    try {
+      scores.push(...(await rewards.data()));
+    } finally {
+      rewards.dispose();
+    }
+  }
+  return scores;
 }

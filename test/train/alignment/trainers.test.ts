@@ -107,12 +107,38 @@ describe.each([
     });
   });
 
-  test("router losses of a sparse model; cut into parts, the same loss", async () => {
+  test("router losses of a sparse model", async () => {
     using model = tiny("mixtral");
     const [m] = await all(run(model, { auxLossCoef: 0.01, steps: 1 }));
     expect(m!.auxLoss).toBeGreaterThan(1.5);
     using dense = tiny();
     await expect(all(run(dense, { auxLossCoef: 0.01 }))).rejects.toThrow(/no router/);
+  });
+
+  test("an attached adapter is what trains, without its dropout; what else would move the reference is refused", async () => {
+    using model = tiny();
+    const base = await bits(model.params);
+    using adapter = attachLora(model, { rank: 4, targets: "all-linear", dropout: 0.5 });
+    const before = await bits(adapter.params);
+    const [m] = await all(run(model, { steps: 1 }));
+    expect(m!.loss).toBeCloseTo(name === "KTO" ? 0.5 : Math.LN2, 5);
+    expect(await bits(model.params)).toEqual(base);
+    expect(await bits(adapter.params)).not.toEqual(before);
+    await expect(all(run(model, { params: model.params }))).rejects.toThrow(/would move along/);
+    await expect(all(run(model, { reference: () => undefined }))).rejects.toThrow(/left the adapter on/);
+    expect(adapter.isOn).toBe(true);
+  });
+
+  test("a folder of a run that died before its first checkpoint: the reference is taken anew", async () => {
+    const dir = path.join(root, `${name}-anew`);
+    using first = tinyModel("llama", { device: dev, seed: 8 });
+    const dying = run(first, { checkpoint: { dir } })[Symbol.asyncIterator]();
+    await dying.next();
+    await dying.return?.();
+    await rm(path.join(dir, "step-00000001"), { recursive: true, force: true });
+    using second = tiny();
+    const [m] = await all(run(second, { checkpoint: { dir, resume: true }, steps: 1 }));
+    expect(m!.loss).toBeCloseTo(name === "KTO" ? 0.5 : Math.LN2, 4);
   });
 
   test("refusals", async () => {
