@@ -36,7 +36,7 @@ export { exampleModelDir } from "./models/example_model.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
 export { loadOrCreateModel } from "./models/load_or_create.ts";
 export type { Model } from "./models/model.ts";
-export { saveModel } from "./models/save.ts";
+export { type SaveOptions, saveModel } from "./models/save.ts";
 export { attachRewardHead, type RewardHeadOptions, type ScoreHead } from "./models/score_head.ts";
 export { type UpcycleOptions, upcycle } from "./models/upcycle.ts";
 export { type Gae, type GaeOptions, gae } from "./ops/gae.ts";

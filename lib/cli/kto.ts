@@ -72,7 +72,7 @@ export default command({
           data,
           maxLength,
         }),
-        save: () => (adapter ? saveAdapter(adapter, out) : saveModel(model, out)),
+        save: () => (adapter ? saveAdapter(adapter, out) : saveModel(model, out, { dtype: given.dtype })),
       };
     }),
 });

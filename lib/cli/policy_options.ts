@@ -97,7 +97,7 @@ export async function policyRun(
   const { out } = given;
   return {
     steps: await begin({ device, tokenizer, shared }),
-    save: () => (adapter ? saveAdapter(adapter, out) : saveModel(shared.model, out)),
+    save: () => (adapter ? saveAdapter(adapter, out) : saveModel(shared.model, out, { dtype: given.dtype })),
     written,
   };
 }

@@ -62,7 +62,7 @@ export default command({
       return {
         steps: trainReward({ ...loop, ...validation, ...settings, model, head, params, data, maxLength }),
         save: async () => {
-          await (adapter ? saveAdapter(adapter, out) : saveModel(model, out));
+          await (adapter ? saveAdapter(adapter, out) : saveModel(model, out, { dtype: given.dtype }));
           await head.save(path.join(out, kRewardHead));
         },
       };

@@ -1,7 +1,8 @@
 import { copyFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import type { DType } from "../core/dtype.ts";
 import { ConfigError } from "../core/errors.ts";
-import { refuseUnknown } from "../core/options.ts";
+import { checkOneOf, refuseUnknown } from "../core/options.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import type { Model } from "./model.ts";
@@ -19,18 +20,25 @@ const companions = [
 type DiskDType = "F32" | "BF16" | "F16";
 const formats = { F32: "f32", BF16: "bf16", F16: "f16" } as const;
 
+export interface SaveOptions {
+  /** A folder whose tokenizer goes along. Default: the one the model came from. */
+  tokenizerFrom?: string;
+  /**
+   * Number format of all weights. Default: each as it was loaded. Small changes to weights that came as bf16 or f16 vanish in the
+   * rounding; "f32" keeps them.
+   */
+  dtype?: DType;
+}
+
 /**
- * Writes a Hugging Face model folder: the same names, shapes, number formats and shards that were loaded (a created model:
- * its own format, one file), config.json, and the tokenizer's files from the folder it came from, or from `tokenizerFrom`.
+ * Writes a Hugging Face model folder: the same names, shapes, number formats (or `dtype`) and shards that were loaded (a created
+ * model: its own format, one file), config.json, and the tokenizer's files from the folder it came from, or from `tokenizerFrom`.
  * Written beside and moved into place at the end: a full disk or a crash leaves what was there. An attached adapter is
  * not part of it: merge it first. If the folder it came from is gone, a Node warning says so. Throws ConfigError while an adapter is attached and not merged.
  */
-export async function saveModel(
-  model: Model,
-  dir: string,
-  options: { tokenizerFrom?: string } = {},
-): Promise<void> {
-  refuseUnknown("saveModel", options, ["tokenizerFrom"]);
+export async function saveModel(model: Model, dir: string, options: SaveOptions = {}): Promise<void> {
+  refuseUnknown("saveModel", options, ["tokenizerFrom", "dtype"]);
+  if (options.dtype !== undefined) checkOneOf("saveModel", "dtype", options.dtype, ["f32", "bf16"]);
   const { adapter, origin, config } = model;
   if (adapter !== undefined && !adapter.isMerged) {
     throw new ConfigError(
@@ -39,7 +47,9 @@ export async function saveModel(
     );
   }
   const own: DiskDType = model.dtype === "bf16" ? "BF16" : "F32";
-  const dtypeOf = (name: string): DiskDType => (origin?.dtypes.get(name) as DiskDType | undefined) ?? own;
+  const asked = { f32: "F32", bf16: "BF16", i32: undefined } as const;
+  const dtypeOf = (name: string): DiskDType =>
+    (options.dtype && asked[options.dtype]) ?? (origin?.dtypes.get(name) as DiskDType | undefined) ?? own;
   const shardOf = (name: string): string => origin?.shards?.get(name) ?? "model.safetensors";
   const byShard = new Map<string, TensorToWrite[]>();
   let total = 0;
@@ -61,7 +71,7 @@ export async function saveModel(
         await writeSafetensors(path.join(temporary, shard), tensors, { format: "pt" });
       }
       if (origin?.shards) await writeJson(temporary, "model.safetensors.index.json", indexOf(byShard, total));
-      await writeFile(path.join(temporary, "config.json"), configText(config.raw));
+      await writeFile(path.join(temporary, "config.json"), configText(withDType(config.raw, options.dtype)));
       for (const file of companions) {
         if (present.includes(file)) await copyFile(path.join(source!, file), path.join(temporary, file));
       }
@@ -81,6 +91,13 @@ async function filesIn(dir: string, mayBeGone: boolean): Promise<string[]> {
 
 const writeJson = (dir: string, file: string, value: unknown): Promise<void> =>
   writeFile(path.join(dir, file), `${JSON.stringify(value, null, 2)}\n`);
+
+/** Says the format that was asked for, under the name that the config has it. */
+function withDType(raw: Readonly<Record<string, unknown>>, dtype: DType | undefined) {
+  if (dtype === undefined) return raw;
+  const key = "torch_dtype" in raw ? "torch_dtype" : "dtype";
+  return { ...raw, [key]: dtype === "f32" ? "float32" : "bfloat16" };
+}
 
 /** transformers 5 refuses an integer where a field is a float, and JSON.stringify writes 0.0 as 0. */
 const configText = (raw: Readonly<Record<string, unknown>>): string =>

@@ -54,6 +54,13 @@ export async function readRows<Read extends { truncated: number; dropped: readon
   reader: (data: string | readonly AlignmentRow[], options: AlignmentRowOptions) => Promise<Read>,
 ): Promise<Read> {
   const { data, tokenizer, model } = options;
+  if (typeof model?.forward !== "function")
+    throw new ConfigError(`${name}: model is ${typeof model}, what loadModel gives was needed`, "model");
+  if (typeof data !== "string" && !Array.isArray(data) && !(typeof data === "object" && "dropped" in data))
+    throw new ConfigError(
+      `${name}: data is ${typeof data}, rows, the path of a file of rows or what read them was needed`,
+      "data",
+    );
   const positions = model.config.maxPositionEmbeddings;
   const { maxLength = positions } = options;
   checkWhole(name, { maxLength }, 1);

@@ -1,5 +1,6 @@
 import { ConfigError, DeviceError } from "../core/errors.ts";
 import { checkWhole, refuseUnknown } from "../core/options.ts";
+import { run } from "../core/run.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
@@ -82,6 +83,11 @@ export async function* trainLoop<B extends TokenBatch>(
   const { name, model, params = model.params, steps, accumulationSteps = 1 } = options;
   const { checkpoint, validation } = options;
   checkWhole(name, { steps, accumulationSteps }, 1);
+  if (typeof options.optimizer?.init !== "function")
+    throw new ConfigError(
+      `${name}: optimizer is ${typeof options.optimizer}, adamw({ … }) or another was needed`,
+      "optimizer",
+    );
   if (checkpoint) checkCheckpointOptions(name, checkpoint);
   if (validation) {
     refuseUnknown(`${name}, validation`, validation, ["every", "sets"]);
@@ -192,6 +198,27 @@ class Loop<B extends TokenBatch> {
     return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
   }
 
+  /** A checkpoint with NaN in it would be worse than none. Throws DeviceError, naming the parameter. */
+  private async requireFinite(): Promise<void> {
+    const { name, model } = this.options;
+    const { step } = this.state;
+    for (const [param, tensor] of Object.entries(this.params)) {
+      try {
+        run("require_finite", tensor);
+        await model.device.ready();
+      } catch (error) {
+        if (!(error instanceof DeviceError)) throw error;
+        model.device.reset();
+        throw new DeviceError(
+          `${name}: ${param} is not finite after step ${step}: not saved. Is the learning rate too high?`,
+          "require_finite",
+          param,
+          step,
+        );
+      }
+    }
+  }
+
   /** What a checkpoint holds beside the optimizer. */
   private tensors(): Record<string, Tensor> {
     const state = Object.entries(this.options.work.state ?? {});
@@ -205,7 +232,9 @@ class Loop<B extends TokenBatch> {
     const { checkpoint } = this.options;
     const { numbers } = this.options.work;
     const state = { ...this.state, ...(numbers && { numbers: { ...numbers } }) };
-    if (checkpoint) await saveCheckpoint(checkpoint, state, this.tensors(), this.optimizer);
+    if (!checkpoint) return;
+    await this.requireFinite();
+    await saveCheckpoint(checkpoint, state, this.tensors(), this.optimizer);
     this.saved = this.state.step;
   }
 

