@@ -101,6 +101,7 @@ export { type RewardOptions, trainReward } from "./train/reward.ts";
 export { groupAdvantages, rlooAdvantages } from "./train/rl/group_advantages.ts";
 export { grpoLoss } from "./train/rl/grpo_loss.ts";
 export { klEstimate, klRewards } from "./train/rl/kl.ts";
+export { passAtK } from "./train/rl/pass_at_k.ts";
 export { ppoPolicyLoss, ppoValueLoss } from "./train/rl/ppo_loss.ts";
 export type { RewardFunction, Sample } from "./train/rl/rollout.ts";
 export { whiten } from "./train/rl/whiten.ts";

@@ -5,10 +5,12 @@ import { note } from "./output.ts";
 export function noteRows(
   what: string,
   kept: readonly unknown[],
-  { truncated, dropped }: { truncated: number; dropped: readonly Dropped[] },
+  { truncated, dropped }: { truncated: readonly number[]; dropped: readonly Dropped[] },
   maxLength: number,
 ): void {
   const [first] = dropped;
-  if (truncated > 0) note(`${truncated} of ${kept.length} ${what} are cut to ${maxLength} tokens`);
+  const { length: cut, 0: firstCut } = truncated;
+  if (cut > 0)
+    note(`${cut} of ${kept.length} ${what} are cut to ${maxLength} tokens, the first in line ${firstCut}`);
   if (first) note(`${dropped.length} ${what} are left out, the first in line ${first.line}: ${first.reason}`);
 }

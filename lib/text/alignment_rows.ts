@@ -45,24 +45,24 @@ export interface Prompt {
 /** Preference rows as token ids, and what became of the other rows. */
 export interface Pairs {
   readonly pairs: readonly Pair[];
-  /** Pairs of which a completion was cut. */
-  readonly truncated: number;
+  /** Lines of the pairs of which a completion was cut, from 1. */
+  readonly truncated: readonly number[];
   readonly dropped: readonly Dropped[];
 }
 
 /** Unpaired rows as token ids, and what became of the other rows. */
 export interface LabelledRows {
   readonly labelled: readonly Labelled[];
-  /** Rows whose completion was cut. */
-  readonly truncated: number;
+  /** Lines of the completions that were cut, from 1: a preference row's line twice, if both were. */
+  readonly truncated: readonly number[];
   readonly dropped: readonly Dropped[];
 }
 
 /** Prompts as token ids, and what became of the other rows. */
 export interface Prompts {
   readonly prompts: readonly Prompt[];
-  /** Always 0: a prompt isn't cut but dropped. */
-  readonly truncated: number;
+  /** Always empty: a prompt isn't cut but dropped. */
+  readonly truncated: readonly number[];
   readonly dropped: readonly Dropped[];
 }
 

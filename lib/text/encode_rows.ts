@@ -18,17 +18,17 @@ export type Refuse = (what: string) => never;
 export type Encoded<T> = { readonly kept: T; readonly truncated: boolean } | { readonly reason: string };
 
 /**
- * What `encode` makes of rows, of a list or a file (see readRows), in their order.
+ * What `encode` makes of rows, of a list or a file (see readRows), in their order; `truncated` has the line of each that was cut.
  * @throws FormatError, with the line, where `encode` refuses a row, or the chat template its messages.
  */
 export async function encodeRows<T>(
   data: string | readonly unknown[],
   encode: (row: unknown, refuse: Refuse) => Promise<readonly Encoded<T>[]>,
-): Promise<{ kept: T[]; truncated: number; dropped: Dropped[] }> {
+): Promise<{ kept: T[]; truncated: number[]; dropped: Dropped[] }> {
   const file = typeof data === "string" ? data : "";
   const kept: T[] = [];
+  const truncated: number[] = [];
   const dropped: Dropped[] = [];
-  let truncated = 0;
   const rows = typeof data === "string" ? readRows(data) : numbered(data);
   for await (const chunk of chunked(rows, kRows)) {
     const encoded = chunk.map(({ value, line }) => {
@@ -40,11 +40,12 @@ export async function encodeRows<T>(
       });
     });
     for (const [i, outcomes] of (await Promise.all(encoded)).entries()) {
+      const { line } = chunk[i]!;
       for (const outcome of outcomes) {
-        if ("reason" in outcome) dropped.push({ line: chunk[i]!.line, reason: outcome.reason });
+        if ("reason" in outcome) dropped.push({ line, reason: outcome.reason });
         else {
           kept.push(outcome.kept);
-          if (outcome.truncated) truncated++;
+          if (outcome.truncated) truncated.push(line);
         }
       }
     }

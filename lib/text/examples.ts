@@ -4,8 +4,8 @@ import { type Example, type ExampleOptions, encodeRow, type SftRow } from "./sft
 /** Examples, and what became of the other rows. */
 export interface Examples {
   readonly examples: readonly Example[];
-  /** Examples that were cut at maxLength. */
-  readonly truncated: number;
+  /** Lines of the examples that were cut at maxLength, from 1. */
+  readonly truncated: readonly number[];
   readonly dropped: readonly Dropped[];
 }
 

@@ -48,7 +48,7 @@ export const alignmentKeys = [
 ] as const;
 
 /** Rows, read; what was read already, as it is. A Node warning tells of rows that were cut or dropped. */
-export async function readRows<Read extends { truncated: number; dropped: readonly Dropped[] }>(
+export async function readRows<Read extends { truncated: readonly number[]; dropped: readonly Dropped[] }>(
   name: string,
   options: Pick<AlignmentOptions<TokenBatch, Read>, "data" | "tokenizer" | "maxLength" | "model">,
   reader: (data: string | readonly AlignmentRow[], options: AlignmentRowOptions) => Promise<Read>,
@@ -73,7 +73,8 @@ export async function readRows<Read extends { truncated: number; dropped: readon
   if (!tokenizer) throw new ConfigError(`${name}: data are rows, a tokenizer was needed`, "tokenizer");
   const read = await reader(data, { tokenizer, maxLength });
   const parts: string[] = [];
-  if (read.truncated > 0) parts.push(`${read.truncated} rows were cut to ${maxLength} tokens`);
+  const { length: cut, 0: firstCut } = read.truncated;
+  if (cut > 0) parts.push(`${cut} rows were cut to ${maxLength} tokens (the first is row ${firstCut})`);
   const [first] = read.dropped;
   if (first)
     parts.push(`${read.dropped.length} were dropped (the first is row ${first.line}: ${first.reason})`);

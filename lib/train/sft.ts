@@ -84,7 +84,8 @@ function needed(tokenizer: Tokenizer | undefined): Tokenizer {
 
 function warn({ examples, truncated, dropped }: Examples, maxLength: number): void {
   const parts: string[] = [];
-  if (truncated > 0) parts.push(`${truncated} cut to ${maxLength} tokens`);
+  if (truncated.length > 0)
+    parts.push(`${truncated.length} cut to ${maxLength} tokens (the first is row ${truncated[0]})`);
   if (dropped.length > 0) {
     const { line, reason } = dropped[0]!;
     parts.push(`${dropped.length} dropped (the first is row ${line}: ${reason})`);

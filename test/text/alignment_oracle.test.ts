@@ -86,7 +86,7 @@ describe.skipIf(!fixture || !pretrained)("TRL's token ids on stories260K", () =>
     const tokenizer = await loadTokenizer(pretrained!);
     const options = { tokenizer, maxLength: 512 };
     const { pairs, truncated, dropped } = await readPairs(rows, options);
-    expect({ truncated, dropped }).toEqual({ truncated: 0, dropped: [] });
+    expect({ truncated, dropped }).toEqual({ truncated: [], dropped: [] });
     const implicit = rows.map(({ prompt, chosen, rejected }) => ({
       chosen: prompt + chosen,
       rejected: prompt + rejected,

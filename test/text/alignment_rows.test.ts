@@ -179,7 +179,7 @@ test("an empty completion is its end alone", async () => {
   expect(dropped).toEqual([{ line: 1, reason: "the completion has no tokens" }]);
 });
 
-test("long completions lose their end and are counted; what is dropped is listed by line", async () => {
+test("long completions lose their end; what is cut or dropped is listed by line", async () => {
   const tokenizer = await chatTokenizer();
   const rows = [
     { prompt: "Rain?", chosen: " No.", rejected: " Rain? Rain? Rain?" },
@@ -192,7 +192,7 @@ test("long completions lose their end and are counted; what is dropped is listed
   expect(pairs.map((one) => shownPair(tokenizer, one)[2])).toEqual([" Rain? Rain", " Yes.<|eot_id|>"]);
   const [{ prompt, rejected }] = pairs as [Pair];
   expect(prompt.length + rejected.length).toBe(10);
-  expect(truncated).toBe(1);
+  expect(truncated).toEqual([2]);
   expect(dropped).toEqual([{ line: 3, reason: "the prompt alone has 13 tokens, of 10 at most" }]);
   await expect(readPairs(rows, { tokenizer, maxLength: 0 })).rejects.toThrow(ConfigError);
 });
@@ -224,6 +224,21 @@ test("labelled rows; preference rows become two, all that was chosen first", asy
   ]);
 });
 
+test("each cut completion of labelled rows has its line listed", async () => {
+  const tokenizer = await chatTokenizer();
+  const long = " Rain? Rain? Rain?";
+  const rows = [
+    { prompt: "Rain?", completion: " No.", label: true },
+    { prompt: "Rain?", completion: long, label: false },
+    { prompt: "Rain?", chosen: long, rejected: ` No.${long}` },
+    { prompt: "Rain?", chosen: `${long} No.`, rejected: " No." },
+  ];
+  const read = await readLabelled(rows, { tokenizer, maxLength: 12 });
+  expect(read.labelled.length).toBe(6);
+  expect(read.truncated).toEqual([2, 3, 3, 4]);
+  expect(read.dropped).toEqual([]);
+});
+
 test("prompts come with their rows", async () => {
   const tokenizer = await chatTokenizer();
   const rows = [
@@ -238,7 +253,7 @@ test("prompts come with their rows", async () => {
     { ids: tokenizer.encode("Rain?"), row: rows[0] },
     { ids: tokenizer.applyChatTemplate([user("Rain?")], { addGenerationPrompt: true }), row: rows[1] },
   ]);
-  expect(truncated).toBe(0);
+  expect(truncated).toEqual([]);
   expect(dropped).toEqual([
     { line: 3, reason: "the prompt ends with a turn of the assistant" },
     { line: 4, reason: "the prompt has no tokens" },

@@ -148,7 +148,7 @@ test("rows that are cut or dropped are told of; what can't be trained on is refu
   const long = { prompt: "What? ".repeat(20), completion: "That." };
   await train(model, { data: [...rows, long], maxLength: 24, steps: 1 });
   expect(warning).toHaveBeenCalledWith(
-    "trainSft: of 13 rows, 3 cut to 24 tokens, 1 dropped (the first is row 13: nothing to learn in the first 24 tokens)",
+    "trainSft: of 13 rows, 3 cut to 24 tokens (the first is row 10), 1 dropped (the first is row 13: nothing to learn in the first 24 tokens)",
   );
   warning.mockRestore();
   const refused = (options: Rest, kind: new (m: string) => Error, message: string) =>
@@ -207,7 +207,7 @@ describe.skipIf(!fixture || !stories || !pretrained)("TRL's runs on stories260K"
       lines.map((line) => JSON.parse(line) as SftRow),
       256,
     );
-    expect(warning).toHaveBeenCalledWith("trainSft: of 8 rows, 8 cut to 256 tokens");
+    expect(warning).toHaveBeenCalledWith("trainSft: of 8 rows, 8 cut to 256 tokens (the first is row 1)");
     warning.mockRestore();
   });
 });

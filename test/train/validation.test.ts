@@ -26,7 +26,7 @@ const pairs = (count: number, seed: number): Pair[] =>
     chosen: ids(2 + (i % 4), seed + 3 * i + 1),
     rejected: ids(3, seed + 5 * i + 2),
   }));
-const read = <T extends object>(rows: T) => ({ ...rows, truncated: 0, dropped: [] });
+const read = <T extends object>(rows: T) => ({ ...rows, truncated: [], dropped: [] });
 
 async function last(run: AsyncIterable<StepMetrics>): Promise<StepMetrics> {
   let m: StepMetrics | undefined;

@@ -93,7 +93,7 @@ export async function iterativeDpo(
   const each = Math.floor(pairs / rounds);
   const { prompts } = task.prompts(pairs, seed);
   for (let round = 0; round < rounds; round++) {
-    const own = { prompts: prompts.slice(round * each, (round + 1) * each), truncated: 0, dropped: [] };
+    const own = { prompts: prompts.slice(round * each, (round + 1) * each), truncated: [], dropped: [] };
     const sampled = await task.sampledPairs(model, own, seed * 100 + round + 1);
     await dpo(model, sampled, settings, epochs, seed * 100 + round);
   }

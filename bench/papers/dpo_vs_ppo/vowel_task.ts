@@ -99,7 +99,7 @@ export class VowelTask {
     const order = permutation(this.trainWords.length, seed);
     const chosen = Array.from({ length: count }, (_, i) => this.trainWords[order[i]!]!);
     const prompts = chosen.map((word) => ({ ids: this.promptOf(word), row: { prompt: word } }));
-    return { prompts, truncated: 0, dropped: [] };
+    return { prompts, truncated: [], dropped: [] };
   }
 
   /** Pairs of two samples that the model draws at each prompt; the better one is chosen. Ties are left out. */
@@ -223,7 +223,7 @@ function pairsOf(answers: readonly Answer[]): Pairs {
       rejected: [...rejected.completion],
     });
   }
-  return { pairs, truncated: 0, dropped: [] };
+  return { pairs, truncated: [], dropped: [] };
 }
 
 /** The chosen halves as examples to fine-tune on. */

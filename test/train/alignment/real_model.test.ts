@@ -72,7 +72,7 @@ async function pairsOf(each: number): Promise<Pair[]> {
   });
 }
 
-const read = (pairs: readonly Pair[]) => ({ pairs, truncated: 0, dropped: [] });
+const read = (pairs: readonly Pair[]) => ({ pairs, truncated: [], dropped: [] });
 async function last(steps: AsyncIterable<StepMetrics>): Promise<StepMetrics> {
   let final: StepMetrics | undefined;
   for await (const m of steps) final = m;

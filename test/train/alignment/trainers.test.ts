@@ -47,8 +47,8 @@ const labelled: Labelled[] = pairs.flatMap(({ prompt, chosen, rejected }) => [
   { prompt, completion: chosen, label: true },
   { prompt, completion: rejected, label: false },
 ]);
-const read = (list: readonly Pair[] = pairs) => ({ pairs: list, truncated: 0, dropped: [] });
-const readKto = (list: readonly Labelled[] = labelled) => ({ labelled: list, truncated: 0, dropped: [] });
+const read = (list: readonly Pair[] = pairs) => ({ pairs: list, truncated: [], dropped: [] });
+const readKto = (list: readonly Labelled[] = labelled) => ({ labelled: list, truncated: [], dropped: [] });
 
 const optimizer = () => adamw({ lr: 3e-3, weightDecay: 0 });
 const dpo = (model: Model, options: Partial<DpoOptions> = {}) =>
@@ -272,7 +272,7 @@ describe("DPO", () => {
     const [m] = await all(steps);
     expect(m!.loss).toBeCloseTo(Math.LN2, 5);
     expect(warning.mock.calls.join()).toMatch(
-      /1 rows were cut to 10 tokens, 1 were dropped \(the first is row 2/,
+      /1 rows were cut to 10 tokens \(the first is row 3\), 1 were dropped \(the first is row 2/,
     );
     warning.mockRestore();
     model.dispose();

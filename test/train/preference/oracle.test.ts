@@ -13,6 +13,7 @@ import { sum } from "../../../lib/ops/segment_sum.ts";
 import { packCompletions } from "../../../lib/text/alignment_batches.ts";
 import { packBatch } from "../../../lib/text/token_batch.ts";
 import { logProbs, targetLogProbs } from "../../../lib/train/loss.ts";
+import { targetCounts } from "../../../lib/train/pair_tokens.ts";
 import * as losses from "../../../lib/train/preference/index.ts";
 import { oracleFolders } from "../../support/golden.ts";
 import {
@@ -31,6 +32,7 @@ interface Run {
   grads: Record<string, Summary>;
   grad_score?: Summary;
   kl?: number;
+  kl_raw?: number;
   policy_logps?: number[];
   ref_logps?: number[];
 }
@@ -42,7 +44,7 @@ interface KtoRow {
 interface Policy {
   logps: Record<string, number[]>;
   losses: Record<string, Run>;
-  rewards_dpo: { chosen: number[]; rejected: number[] };
+  rewards_dpo: { chosen: number[]; rejected: number[]; accuracy: number };
   reward_model: {
     rewards_chosen: number[];
     rewards_rejected: number[];
@@ -117,9 +119,20 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
     const base = logProbs(model, batch);
     adapter.on();
     const { logps } = want;
-    const both = [...logps.policy_chosen!, ...logps.policy_rejected!];
-    expectClose(await policy.data(), both, 3e-4, "policy");
-    expectClose(await base.data(), [...logps.ref_chosen!, ...logps.ref_rejected!], 3e-4, "reference");
+    const [ours, theirs] = [await policy.data(), await base.data()];
+    expectClose(ours, [...logps.policy_chosen!, ...logps.policy_rejected!], 3e-4, "policy");
+    expectClose(theirs, [...logps.ref_chosen!, ...logps.ref_rejected!], 3e-4, "reference");
+    const tokens = targetCounts(batch);
+    expect([...tokens]).toEqual([...logps.n_chosen!, ...logps.n_rejected!]);
+    const perToken = (sums: typeof ours) => sums.map((sum, i) => sum / tokens[i]!);
+    const means = [...logps.policy_chosen_mean!, ...logps.policy_rejected_mean!];
+    expectClose(perToken(ours), means, 3e-5, "policy, a token");
+    const refMeans = [...logps.ref_chosen_mean!, ...logps.ref_rejected_mean!];
+    expectClose(perToken(theirs), refMeans, 3e-5, "reference, a token");
+    const rewards = ours.map((sum, i) => beta * (sum - theirs[i]!));
+    expectClose(rewards, [...want.rewards_dpo.chosen, ...want.rewards_dpo.rejected], 5e-5, "rewards");
+    const higher = pairs.filter((_, i) => rewards[i]! > rewards[P + i]!).length;
+    expect(higher / P).toBe(want.rewards_dpo.accuracy);
     disposeAll(policy, base);
   });
 
@@ -172,6 +185,10 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
     adapter.off();
     const ref = { own: logProbs(model, own), mismatched: logProbs(model, mismatched) };
     adapter.on();
+    const { kl: z, kl_raw, policy_logps, ref_logps } = want.losses[`kto_${key}`]!;
+    using now = logProbs(model, own);
+    expectClose(await now.data(), policy_logps!, 3e-4, "policy");
+    expectClose(await ref.own.data(), ref_logps!, 3e-4, "reference");
     for (const [suffix, undesirableWeight] of [
       ["", 1],
       ["_undesirable1.5", 1.5],
@@ -179,7 +196,9 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
       const run = want.losses[`kto_${key}${suffix}`]!;
       const policy = logProbs(model, mismatched);
       const kl = losses.ktoKl({ policy, reference: ref.mismatched });
-      const { kl: z } = want.losses[`kto_${key}`]!;
+      const apart = await Promise.all([policy.data(), ref.mismatched.data()]);
+      const raw = apart[0].reduce((sum, x, i) => sum + x - apart[1][i]!, 0) / rows.length;
+      expect(Math.abs(raw - kl_raw!), "z before it is held at 0").toBeLessThan(3e-4);
       expect(Math.abs((await kl.item()) - z!), "z").toBeLessThan(3e-4);
       const loss = () =>
         losses.kto({ policy: logProbs(model, own), reference: ref.own, labels, kl, beta, undesirableWeight });
@@ -212,6 +231,7 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
       });
       expectLoss(await value.item(), run.loss, "Bradley–Terry");
       await expectSummaries(grads, { ...run.grads, "score.weight": run.grad_score! });
+      await expectTotalNorm(grads, run.grad_total_norm);
       disposeAll(value, grads);
     }
   });
