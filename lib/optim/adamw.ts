@@ -1,7 +1,7 @@
 import { refuseUnknown } from "../core/options.ts";
 import { run } from "../core/run.ts";
 import { checkRange } from "./checks.ts";
-import { type Optimizer, type OptimizerOptions, optimizerKeys, optimizerOf } from "./optimizer.ts";
+import { full, type Optimizer, type OptimizerOptions, optimizerKeys, optimizerOf } from "./optimizer.ts";
 
 export interface AdamOptions extends OptimizerOptions {
   /** How much of the running means of gradient and squared gradient an update keeps. Default [0.9, 0.999]. */
@@ -27,7 +27,7 @@ export function adam(options: AdamOptions = {}): Optimizer {
 
 function adamOf(name: string, decoupled: boolean, options: AdamOptions): Optimizer {
   refuseUnknown(name, options, keys);
-  const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, decay: filter } = options;
+  const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, decay: filter, groups } = options;
   const [beta1, beta2] = betas;
   checkRange(name, { "betas[0]": beta1, "betas[1]": beta2 }, 1);
   checkRange(name, { eps });
@@ -37,7 +37,8 @@ function adamOf(name: string, decoupled: boolean, options: AdamOptions): Optimiz
     lr,
     weightDecay,
     decay: filter,
-    states: ["first", "second"],
+    groups,
+    states: [full("first"), full("second")],
     update: ({ grads, params, states: [first, second], masters }, { lr, decay, step, gradScale }) => {
       run(
         "adamw",
