@@ -12,7 +12,7 @@ const keys = [...optimizerKeys, "betas"];
 
 /**
  * Lion (Chen et al. 2023, alg. 2): p ← p − lr·weightDecay·p − lr·sign(β₁·m + (1−β₁)·g). Defaults as in the authors' program:
- * lr 1e-4, weightDecay 0.
+ * lr 1e-4, weightDecay 0. State: 4 bytes a parameter.
  */
 export function lion(options: LionOptions = {}): Optimizer {
   refuseUnknown("lion", options, keys);

@@ -35,7 +35,7 @@ export interface MuonOptions extends OptimizerOptions {
    * AdamW of all other parameters. Its lr (a must with `"original"`) and weightDecay are those of the matrices unless given
    * here; `decay` and `groups` hold for both.
    */
-  adamw?: Pick<AdamOptions, "lr" | "betas" | "eps" | "weightDecay">;
+  adamw?: Pick<AdamOptions, "lr" | "betas" | "eps" | "weightDecay" | "states">;
 }
 
 const keys = [...optimizerKeys, "momentum", "nesterov", "adjustLr", "matrices", "adamw"];
@@ -60,7 +60,7 @@ export function muon(options: MuonOptions = {}): Optimizer {
   if (adjustLr !== "matchRmsAdamw" && adjustLr !== "original") {
     throw new ConfigError(`muon: adjustLr is "${adjustLr}", needed matchRmsAdamw or original`, "adjustLr");
   }
-  refuseUnknown("muon, adamw", rest, ["lr", "betas", "eps", "weightDecay"]);
+  refuseUnknown("muon, adamw", rest, ["lr", "betas", "eps", "weightDecay", "states"]);
   if (adjustLr === "original" && rest.lr === undefined) {
     throw new ConfigError(
       "muon: adjustLr is original and adamw has no lr, needed one. The rates of the two differ by a factor of 10 and more",

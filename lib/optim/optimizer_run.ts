@@ -1,5 +1,5 @@
 import { owned } from "../core/device.ts";
-import { ConfigError, DisposedError, ShapeError } from "../core/errors.ts";
+import { ConfigError, DisposedError, DTypeError, ShapeError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll } from "../core/tape.ts";
@@ -9,6 +9,9 @@ import { type Group, groupsOf, listsOf, makeState } from "./groups.ts";
 import type { Rule, UpdateLists } from "./optimizer.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
+
+/** The numbers of a state tensor: whole numbers where it is i32. */
+type Saved = Float32Array | Int32Array;
 
 /** An optimizer at work on a set of parameters. Use `optimizer.init(params)`. */
 export class OptimizerRun {
@@ -67,8 +70,8 @@ export class OptimizerRun {
   }
 
   /**
-   * The state tensors by name: `<state>.<parameter>` (`first` and `second` of adam, `momentum` of lion and muon, `velocity`
-   * of sgd) and `master.<parameter>` for bf16 parameters. They are the run's own, not copies: later updates change them.
+   * The state tensors by name: `<state>.<parameter>` (`first` and `second` of adam, in 8 bits with `firstScale` and
+   * `secondScale`; `momentum` of lion and muon; `velocity` of sgd) and `master.<parameter>` for bf16 parameters. They are the run's own, not copies: later updates change them.
    */
   state(): Record<string, Tensor> {
     this.checkLive();
@@ -82,7 +85,7 @@ export class OptimizerRun {
    * @throws ConfigError when names are missing or unknown, ShapeError or DTypeError when one doesn't fit. Nothing is
    * changed then.
    */
-  load(saved: { updates: number; tensors: Readonly<Record<string, Tensor | Float32Array>> }): void {
+  load(saved: { updates: number; tensors: Readonly<Record<string, Tensor | Saved>> }): void {
     this.checkLive();
     const { updates, tensors } = saved;
     if (!Number.isSafeInteger(updates) || updates < 0) {
@@ -92,8 +95,8 @@ export class OptimizerRun {
     for (const [name, mine] of Object.entries(this.#state)) checkSaved(name, tensors[name]!, mine);
     for (const [name, mine] of Object.entries(this.#state)) {
       const given = tensors[name]!;
-      if (given instanceof Float32Array) mine.write(given);
-      else run("add", given, undefined, mine, 1, 0);
+      if ("isTensor" in given) run("copy", given, mine);
+      else mine.write(given);
     }
     this.#updates = updates;
   }
@@ -139,9 +142,18 @@ export class OptimizerRun {
   }
 }
 
-function checkSaved(name: string, given: Tensor | Float32Array, mine: Tensor): void {
-  if (!(given instanceof Float32Array)) checkFit("load", name, given, mine);
-  else if (given.length !== mine.size) {
+function checkSaved(name: string, given: Tensor | Saved, mine: Tensor): void {
+  if ("isTensor" in given) {
+    checkFit("load", name, given, mine, mine.dtype);
+    return;
+  }
+  const dtype = given instanceof Float32Array ? "f32" : "i32";
+  if (dtype !== mine.dtype) {
+    throw new DTypeError(`load: ${name} is ${dtype}, ${mine.dtype} was needed (${mine})`, "load", [
+      mine.toString(),
+    ]);
+  }
+  if (given.length !== mine.size) {
     throw new ShapeError(
       `load: ${name} has ${given.length} numbers, ${mine.size} were needed (${mine})`,
       "load",

@@ -15,7 +15,7 @@ const keys = [...optimizerKeys, "momentum", "nesterov"];
 
 /**
  * Stochastic gradient descent (momentum: Sutskever et al. 2013, as PyTorch writes it); weightDecay·p is added to the
- * gradient. Defaults: lr 1e-3, weightDecay 0.
+ * gradient. Defaults: lr 1e-3, weightDecay 0. State: none, with momentum 4 bytes a parameter.
  */
 export function sgd(options: SgdOptions = {}): Optimizer {
   refuseUnknown("sgd", options, keys);

@@ -15,6 +15,7 @@ export type Tensors = Record<string, Tensor>;
 /** One of each kind, for what must hold for all. adamw, lion and muon clip. */
 export const optimizers: Record<string, () => Optimizer> = {
   adamw: () => chain(clipByGlobalNorm(1), adamw({ lr: 0.01 })),
+  "adamw in 8 bits": () => chain(clipByGlobalNorm(1), adamw({ lr: 0.01, states: "8bit" })),
   adam: () => adam({ lr: 0.01, weightDecay: 0.01 }),
   "sgd with momentum": () => sgd({ lr: 0.05, momentum: 0.9, nesterov: true }),
   sgd: () => sgd({ lr: 0.05 }),
