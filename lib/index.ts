@@ -46,6 +46,8 @@ export { adam, adamw } from "./optim/adamw.ts";
 export { chain } from "./optim/chain.ts";
 export { clipByGlobalNorm } from "./optim/clip.ts";
 export { lion } from "./optim/lion.ts";
+export { type LrGroup, loraPlus } from "./optim/lr_groups.ts";
+export { type MuonOptions, muon } from "./optim/muon.ts";
 export type { Optimizer } from "./optim/optimizer.ts";
 export * as schedule from "./optim/schedule.ts";
 export { sgd } from "./optim/sgd.ts";

@@ -17,6 +17,7 @@
     "cpu_sources": [
       "native/cpu/gemm_block.cpu.cc",
       "native/ops/adamw.cpu.cc",
+      "native/ops/adamw_8bit.cpu.cc",
       "native/ops/add.cpu.cc",
       "native/ops/argsort.cpu.cc",
       "native/ops/attention.cpu.cc",
@@ -58,6 +59,7 @@
       "native/cuda/exec.cc",
       "native/cuda/waiter.cu",
       "native/ops/adamw.cuda.cu",
+      "native/ops/adamw_8bit.cuda.cu",
       "native/ops/add.cuda.cu",
       "native/ops/argsort.cuda.cu",
       "native/ops/attention.cuda.cu",

@@ -1,4 +1,4 @@
-import { describe } from "../core/dtype.ts";
+import { type DType, describe } from "../core/dtype.ts";
 import { ConfigError, DTypeError, ShapeError } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
 
@@ -57,11 +57,21 @@ export function checkNames(name: string, what: string, given: object, wanted: ob
 const some = (names: readonly string[]): string =>
   names.slice(0, 8).join(", ") + (names.length > 8 ? `, and ${names.length - 8} more` : "");
 
-/** `given` must be f32, of the shape and on the device of `like`. */
-export function checkFit(name: string, what: string, given: Tensor, like: Tensor): void {
+/** `given` must be f32, or `dtype`, of the shape and on the device of `like`. */
+export function checkFit(
+  name: string,
+  what: string,
+  given: Tensor,
+  like: Tensor,
+  dtype: DType = "f32",
+): void {
   const operands = [`${what} ${describe(given.shape, given.dtype)}`];
-  if (given.dtype !== "f32") {
-    throw new DTypeError(`${name}: ${what} is ${given.dtype}, f32 was needed (${operands})`, name, operands);
+  if (given.dtype !== dtype) {
+    throw new DTypeError(
+      `${name}: ${what} is ${given.dtype}, ${dtype} was needed (${operands})`,
+      name,
+      operands,
+    );
   }
   if (given.shape.join() !== like.shape.join()) {
     throw new ShapeError(

@@ -1,40 +1,44 @@
 import { run } from "../core/run.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { lrScales } from "./lr_groups.ts";
 import type { Rule, UpdateLists } from "./optimizer.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** Parameters that decay alike: they take one kernel call. */
-export interface Group extends Omit<UpdateLists, "grads"> {
+/** Parameters of one rule, one learning rate and one decay: they take one kernel call. */
+export interface Group {
+  rule: Rule;
   names: readonly string[];
+  lrScale: number;
   decay: number;
 }
 
-/** The weight decays in use, each with the parameters it applies to. */
-export function namesByDecay({ decay, weightDecay }: Rule, params: Tensors): [number, string[]][] {
-  const names = Object.keys(params);
-  if (decay === undefined || weightDecay === 0) return [[weightDecay, names]];
-  const decaying = new Set(names.filter((name) => decay(name, params[name]!.shape)));
-  const groups: [number, string[]][] = [
-    [weightDecay, names.filter((name) => decaying.has(name))],
-    [0, names.filter((name) => !decaying.has(name))],
-  ];
-  return groups.filter(([, members]) => members.length > 0);
+/** The rule that a parameter follows: `rule`, or one that stands in for it. */
+function ruleFor(rule: Rule, name: string, shape: readonly number[]): Rule {
+  return rule.others?.take(name, shape) ? ruleFor(rule.others.rule, name, shape) : rule;
 }
 
-/** The lists of `names`, from all parameters and all state. */
-export function groupOf(
-  rule: Rule,
-  names: readonly string[],
-  decay: number,
-  params: Tensors,
-  state: Tensors,
-): Group {
+/** The parameters in as few groups as they go into. */
+export function groupsOf(rule: Rule, params: Tensors): Group[] {
+  const scales = lrScales(rule.name, rule.groups ?? [], params);
+  const groups: (Group & { names: string[] })[] = [];
+  for (const [name, { shape }] of Object.entries(params)) {
+    const own = ruleFor(rule, name, shape);
+    const lrScale = scales.get(name)!;
+    const decays = own.weightDecay !== 0 && (rule.decay?.(name, shape) ?? true);
+    const decay = decays ? own.weightDecay : 0;
+    const like = groups.find((g) => g.rule === own && g.lrScale === lrScale && g.decay === decay);
+    if (like === undefined) groups.push({ rule: own, lrScale, decay, names: [name] });
+    else like.names.push(name);
+  }
+  return groups;
+}
+
+/** The lists of a group, from all parameters and all state. */
+export function listsOf({ rule, names }: Group, params: Tensors, state: Tensors): Omit<UpdateLists, "grads"> {
   return {
-    names,
-    decay,
     params: names.map((name) => params[name]!),
-    states: rule.states.map((kind) => names.map((name) => state[`${kind}.${name}`]!)),
+    states: rule.states.map((kind) => names.map((name) => state[`${kind.name}.${name}`]!)),
     masters: names.map((name) => state[`master.${name}`]),
   };
 }
@@ -43,7 +47,9 @@ export function groupOf(
 export function makeState(rule: Rule, params: Tensors): Record<string, Tensor> {
   const made: Record<string, Tensor> = {};
   for (const [name, param] of Object.entries(params)) {
-    for (const kind of rule.states) made[`${kind}.${name}`] = param.device.full(param.shape, 0);
+    for (const kind of ruleFor(rule, name, param.shape).states) {
+      made[`${kind.name}.${name}`] = param.device.full(kind.shape(param.shape), 0, kind.dtype);
+    }
     if (param.dtype !== "bf16") continue;
     const master = param.device.empty(param.shape);
     run("add", param, undefined, master, 1, 0);

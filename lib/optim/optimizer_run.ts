@@ -1,14 +1,17 @@
 import { owned } from "../core/device.ts";
-import { ConfigError, DisposedError, ShapeError } from "../core/errors.ts";
+import { ConfigError, DisposedError, DTypeError, ShapeError } from "../core/errors.ts";
 import { run } from "../core/run.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { checkFit, checkNames, checkParams, checkRange } from "./checks.ts";
-import { type Group, groupOf, makeState, namesByDecay } from "./groups.ts";
-import type { Rule } from "./optimizer.ts";
+import { type Group, groupsOf, listsOf, makeState } from "./groups.ts";
+import type { Rule, UpdateLists } from "./optimizer.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
+
+/** The numbers of a state tensor: whole numbers where it is i32. */
+type Saved = Float32Array | Int32Array;
 
 /** An optimizer at work on a set of parameters. Use `optimizer.init(params)`. */
 export class OptimizerRun {
@@ -16,7 +19,7 @@ export class OptimizerRun {
   #disposed = false;
   readonly #params: Tensors;
   readonly #state: Record<string, Tensor> = {};
-  readonly #groups: readonly Group[];
+  readonly #groups: readonly (Group & Omit<UpdateLists, "grads">)[];
 
   /** @internal */
   constructor(
@@ -26,10 +29,10 @@ export class OptimizerRun {
   ) {
     checkParams(rule.name, params);
     this.#params = { ...params };
-    const decays = namesByDecay(rule, this.#params);
+    const groups = groupsOf(rule, this.#params);
     const made = scope(() => makeState(rule, this.#params));
     for (const [name, tensor] of Object.entries(made)) this.#state[name] = owned(tensor, name);
-    this.#groups = decays.map(([decay, names]) => groupOf(rule, names, decay, this.#params, this.#state));
+    this.#groups = groups.map((group) => ({ ...group, ...listsOf(group, this.#params, this.#state) }));
   }
 
   /** Updates done so far. */
@@ -48,26 +51,27 @@ export class OptimizerRun {
   step(grads: Tensors): { lr: number; gradNorm: Tensor } {
     this.checkLive();
     this.checkGrads(grads);
-    const { rule } = this;
-    const lr = typeof rule.lr === "function" ? rule.lr(this.#updates) : rule.lr;
-    checkRange(`${rule.name} after ${this.#updates} updates`, { lr });
+    const rates = new Map(
+      [this.rule, ...this.#groups.map(({ rule }) => rule)].map((rule) => [rule, this.rate(rule)]),
+    );
     const step = this.#updates + 1;
     const gradNorm = scope(() => {
       const { norm, scale } = this.norm(Object.keys(this.#params).map((name) => grads[name]!));
       const gradScale = this.maxNorm === Number.POSITIVE_INFINITY ? undefined : scale;
-      for (const { names, decay, ...lists } of this.#groups) {
+      for (const { rule, names, lrScale, decay, ...lists } of this.#groups) {
+        const lr = rates.get(rule)! * lrScale;
         rule.update({ ...lists, grads: names.map((name) => grads[name]!) }, { lr, decay, step, gradScale });
       }
       return norm;
     });
     for (const param of Object.values(this.#params)) param.root.version++;
     this.#updates = step;
-    return { lr, gradNorm };
+    return { lr: rates.get(this.rule)!, gradNorm };
   }
 
   /**
-   * The state tensors by name: `<state>.<parameter>` (`first` and `second` of adam, `momentum` of lion, `velocity` of sgd)
-   * and `master.<parameter>` for bf16 parameters. They are the run's own, not copies: later updates change them.
+   * The state tensors by name: `<state>.<parameter>` (`first` and `second` of adam, in 8 bits with `firstScale` and
+   * `secondScale`; `momentum` of lion and muon; `velocity` of sgd) and `master.<parameter>` for bf16 parameters. They are the run's own, not copies: later updates change them.
    */
   state(): Record<string, Tensor> {
     this.checkLive();
@@ -81,7 +85,7 @@ export class OptimizerRun {
    * @throws ConfigError when names are missing or unknown, ShapeError or DTypeError when one doesn't fit. Nothing is
    * changed then.
    */
-  load(saved: { updates: number; tensors: Readonly<Record<string, Tensor | Float32Array>> }): void {
+  load(saved: { updates: number; tensors: Readonly<Record<string, Tensor | Saved>> }): void {
     this.checkLive();
     const { updates, tensors } = saved;
     if (!Number.isSafeInteger(updates) || updates < 0) {
@@ -91,8 +95,8 @@ export class OptimizerRun {
     for (const [name, mine] of Object.entries(this.#state)) checkSaved(name, tensors[name]!, mine);
     for (const [name, mine] of Object.entries(this.#state)) {
       const given = tensors[name]!;
-      if (given instanceof Float32Array) mine.write(given);
-      else run("add", given, undefined, mine, 1, 0);
+      if ("isTensor" in given) run("copy", given, mine);
+      else mine.write(given);
     }
     this.#updates = updates;
   }
@@ -105,6 +109,12 @@ export class OptimizerRun {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  private rate({ name, lr }: Rule): number {
+    const now = typeof lr === "function" ? lr(this.#updates) : lr;
+    checkRange(`${name} after ${this.#updates} updates`, { lr: now });
+    return now;
   }
 
   private norm(grads: readonly Tensor[]): { norm: Tensor; scale: Tensor } {
@@ -132,9 +142,18 @@ export class OptimizerRun {
   }
 }
 
-function checkSaved(name: string, given: Tensor | Float32Array, mine: Tensor): void {
-  if (!(given instanceof Float32Array)) checkFit("load", name, given, mine);
-  else if (given.length !== mine.size) {
+function checkSaved(name: string, given: Tensor | Saved, mine: Tensor): void {
+  if ("isTensor" in given) {
+    checkFit("load", name, given, mine, mine.dtype);
+    return;
+  }
+  const dtype = given instanceof Float32Array ? "f32" : "i32";
+  if (dtype !== mine.dtype) {
+    throw new DTypeError(`load: ${name} is ${dtype}, ${mine.dtype} was needed (${mine})`, "load", [
+      mine.toString(),
+    ]);
+  }
+  if (given.length !== mine.size) {
     throw new ShapeError(
       `load: ${name} has ${given.length} numbers, ${mine.size} were needed (${mine})`,
       "load",

@@ -7,6 +7,7 @@
  * number from 0 up, and for rates in the wrong order.
  */
 import { ConfigError } from "../core/errors.ts";
+import { checkName, checkOrder, checkPositive, checkRates, checkSteps } from "./schedule_checks.ts";
 
 /** Learning rate as a function of the number of updates already done. */
 export type Schedule = (updatesDone: number) => number;
@@ -29,6 +30,36 @@ export function cosine(from: number, to: number, steps: number): Schedule {
   checkRates("cosine", { from, to });
   checkSteps("cosine", { steps });
   return (t) => (t < steps ? to + ((from - to) / 2) * (1 + Math.cos((Math.PI * t) / steps)) : to);
+}
+
+/** 1 minus the square root: `to + (from − to)·(1 − √(t/steps))`, then `to` (Hägele et al. 2024, arXiv 2405.18392, eq. 1). */
+export function oneMinusSqrt(from: number, to: number, steps: number): Schedule {
+  checkRates("oneMinusSqrt", { from, to });
+  checkSteps("oneMinusSqrt", { steps });
+  return (t) => (t < steps ? to + (from - to) * (1 - Math.sqrt(t / steps)) : to);
+}
+
+/**
+ * A polynomial: `to + (from − to)·(1 − t/steps)^power`, then `to`; `power` 1 is `linear`.
+ *
+ * @throws ConfigError also when `power` is not above 0.
+ */
+export function polynomial(from: number, to: number, steps: number, power: number): Schedule {
+  checkRates("polynomial", { from, to });
+  checkSteps("polynomial", { steps });
+  checkPositive("polynomial", { power });
+  return (t) => (t < steps ? to + (from - to) * (1 - t / steps) ** power : to);
+}
+
+/**
+ * An exponential: `from·(to/from)^(t/steps)`, then `to`: equal factors in equal times, as in the anneal of `infinite`.
+ *
+ * @throws ConfigError also when `from` or `to` is 0.
+ */
+export function exponential(from: number, to: number, steps: number): Schedule {
+  checkPositive("exponential", { from, to });
+  checkSteps("exponential", { steps });
+  return (t) => (t < steps ? from * (to / from) ** (t / steps) : to);
 }
 
 /**
@@ -101,6 +132,52 @@ export function inverseSqrt(options: { peak: number; warmupSteps: number; timesc
 }
 
 /**
+ * A trapezoid (Zhai et al. 2022, arXiv 2106.04560; Hägele et al. 2024, arXiv 2405.18392): linear warm-up to `peak`, `peak`
+ * until `totalSteps − decaySteps`, then a straight line to `min` at `totalSteps`. It is `wsd` with its end given.
+ *
+ * @throws ConfigError also when `min > peak` or warm-up and decay together are longer than `totalSteps`.
+ */
+export function trapezoid(options: {
+  peak: number;
+  min: number;
+  warmupSteps: number;
+  decaySteps: number;
+  totalSteps: number;
+}): Schedule {
+  const { peak, min, warmupSteps, decaySteps, totalSteps } = options;
+  checkRates("trapezoid", { peak, min });
+  checkSteps("trapezoid", { warmupSteps, decaySteps, totalSteps });
+  checkOrder("trapezoid", { min, peak });
+  checkOrder("trapezoid", { "warmupSteps + decaySteps": warmupSteps + decaySteps, totalSteps });
+  const stableSteps = totalSteps - warmupSteps - decaySteps;
+  return wsd({ peak, min, warmupSteps, stableSteps, decaySteps, decay: "linear" });
+}
+
+/**
+ * `before` for `steps` updates, then a cooldown from the rate it has reached there to `min` over `decaySteps`, in one of the
+ * shapes of `wsd`. That is how a checkpoint of a run without an end is branched off and annealed (Biderman et al. 2024,
+ * arXiv 2405.09673, after an inverse square root; Hägele et al. 2024, arXiv 2405.18392, after a constant):
+ * `cooldown(inverseSqrt({ … }), { steps, min: 0, decaySteps: 0.2 * steps, decay: "linear" })`.
+ *
+ * @throws ConfigError also when the rate reached is below `min`, or the name of the decay is unknown.
+ */
+export function cooldown(
+  before: Schedule,
+  options: { steps: number; min: number; decaySteps: number; decay: "linear" | "cosine" | "oneMinusSqrt" },
+): Schedule {
+  const { steps, min, decaySteps, decay } = options;
+  checkSteps("cooldown", { steps, decaySteps });
+  checkName("cooldown", "decay", decay, Object.keys(decays));
+  const reached = before(steps);
+  checkRates("cooldown", { min, "the rate reached": reached });
+  checkOrder("cooldown", { min, "the rate reached": reached });
+  return inTurn([
+    [steps, before],
+    [decaySteps, decays[decay](reached, min, decaySteps)],
+  ]);
+}
+
+/**
  * Warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395; the shapes as in Hägele et al. 2024, arXiv 2405.18392):
  * linear warm-up to `peak`, `peak` for `stableSteps`, then `min + (peak − min)·f(x)` with x going from 0 to 1 over
  * `decaySteps`, and f = `1 − x` (linear), `(1 + cos πx)/2` (cosine) or `1 − √x` (oneMinusSqrt).
@@ -119,7 +196,6 @@ export function wsd(options: {
   checkRates("wsd", { peak, min });
   checkSteps("wsd", { warmupSteps, stableSteps, decaySteps });
   checkOrder("wsd", { min, peak });
-  const decays = { linear, cosine, oneMinusSqrt };
   checkName("wsd", "decay", decay, Object.keys(decays));
   return inTurn([
     [warmupSteps, linear(0, peak, warmupSteps)],
@@ -167,7 +243,7 @@ export function infinite(options: {
         : (t) => peak + ((constant - peak) / h(1)) * h(t / cooldownSteps),
     ],
     [constantSteps, () => constant],
-    [annealSteps, (t) => (t < annealSteps ? constant * (min / constant) ** (t / annealSteps) : min)],
+    [annealSteps, exponential(constant, min, annealSteps)],
   ]);
 }
 
@@ -201,6 +277,9 @@ export function rewarm(
   return inTurn(phases);
 }
 
+/** The shapes of a decay, by name. */
+const decays = { linear, cosine, oneMinusSqrt };
+
 type Phase = readonly [steps: number, lr: Schedule];
 
 /** The phases one after another, each counting from 0; the last one goes on for ever. */
@@ -215,62 +294,4 @@ function inTurn(phases: readonly Phase[]): Schedule {
     }
     return phases[last]![1](t);
   };
-}
-
-function oneMinusSqrt(from: number, to: number, steps: number): Schedule {
-  return (t) => (t < steps ? to + (from - to) * (1 - Math.sqrt(t / steps)) : to);
-}
-
-function checkRates(name: string, rates: Record<string, number>): void {
-  for (const [key, rate] of Object.entries(rates)) {
-    if (!(Number.isFinite(rate) && rate >= 0)) {
-      throw new ConfigError(
-        `schedule.${name}: ${key} is ${rate}, needed a finite number from 0 up. Give a learning rate such as 3e-4.`,
-        key,
-      );
-    }
-  }
-}
-
-function checkPositive(name: string, values: Record<string, number>): void {
-  for (const [key, value] of Object.entries(values)) {
-    if (!(Number.isFinite(value) && value > 0)) {
-      throw new ConfigError(
-        `schedule.${name}: ${key} is ${value}, needed a finite number above 0. The formula divides by it.`,
-        key,
-      );
-    }
-  }
-}
-
-function checkSteps(name: string, lengths: Record<string, number>): void {
-  for (const [key, length] of Object.entries(lengths)) {
-    if (!(Number.isInteger(length) && length >= 0)) {
-      throw new ConfigError(
-        `schedule.${name}: ${key} is ${length}, needed a whole number of updates from 0 up. Round it, or give 0.`,
-        key,
-      );
-    }
-  }
-}
-
-/** Takes two settings in the order they must have: `{ small, large }`. */
-function checkOrder(name: string, pair: Record<string, number>): void {
-  const [[key, small], [largeKey, large]] = Object.entries(pair) as [[string, number], [string, number]];
-  if (small > large) {
-    throw new ConfigError(
-      `schedule.${name}: ${key} is ${small}, needed at most ${largeKey} (${largeKey} ${large}). ` +
-        `Lower ${key} or raise ${largeKey}.`,
-      key,
-    );
-  }
-}
-
-function checkName(name: string, key: string, value: string, known: readonly string[]): void {
-  if (!known.includes(value)) {
-    throw new ConfigError(
-      `schedule.${name}: ${key} is "${value}", needed one of ${known.join(", ")}. Write one of these.`,
-      key,
-    );
-  }
 }

@@ -118,17 +118,19 @@ export async function loadCheckpoint(
   }
   const tensors = await openSafetensors(path.join(from, "state.safetensors"));
   try {
-    const state: Record<string, Float32Array> = {};
+    const state: Record<string, Float32Array | Int32Array> = {};
     for (const [name, entry] of tensors.tensors) {
       const param = params[name.slice("param.".length)];
       if (name.startsWith("param.") && param && fits(entry, param)) continue;
-      if (!name.startsWith("optimizer.") || entry.dtype !== "F32") {
+      const whole = entry.dtype === "I32"; // moments in 8 bits
+      if (!name.startsWith("optimizer.") || !(whole || entry.dtype === "F32")) {
         throw new FormatError(
           `resume: ${name} ${entry.dtype} [${entry.shape.join(", ")}] fits no parameter of this run`,
           from,
         );
       }
-      state[name.slice("optimizer.".length)] = new Float32Array((await tensors.read(name)).buffer);
+      const { buffer } = await tensors.read(name);
+      state[name.slice("optimizer.".length)] = whole ? new Int32Array(buffer) : new Float32Array(buffer);
     }
     const missing = Object.keys(params).find((name) => !tensors.tensors.has(`param.${name}`));
     if (missing !== undefined) throw new FormatError(`resume: ${from} lacks ${missing}`, from);
@@ -141,7 +143,8 @@ export async function loadCheckpoint(
   return saved as unknown as RunState;
 }
 
-const formatOf = (tensor: Tensor): "BF16" | "F32" => (tensor.dtype === "bf16" ? "BF16" : "F32");
+const formats = { bf16: "BF16", f32: "F32", i32: "I32" } as const;
+const formatOf = ({ dtype }: Tensor) => formats[dtype];
 
 const fits = ({ dtype, shape }: TensorEntry, tensor: Tensor): boolean =>
   dtype === formatOf(tensor) && String(shape) === String(tensor.shape);

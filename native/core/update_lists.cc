@@ -34,4 +34,20 @@ void check_update_lists(const InList& grads, const OutList& params, const std::v
   }
 }
 
+void check_moment_lists(const InList& grads, const OutList& params, const std::vector<const OutList*>& codes,
+                        const std::vector<const OutList*>& scales, const OutList& masters) {
+  check_update_lists(grads, params, {}, masters);
+  const auto check = [&](const std::vector<const OutList*>& lists, DType dtype, auto size) {
+    for (const OutList* list : lists) {
+      require(list->size() == params.size(), "the lists differ in length");
+      for (size_t i = 0; i < params.size(); i++) {
+        const View& tensor = (*list)[i];
+        require(tensor.dtype == dtype && tensor.size() == size(params[i]), "8-bit state of another size or format");
+      }
+    }
+  };
+  check(codes, DType::i32, [](const View& param) { return (param.size() + 3) / 4; });
+  check(scales, DType::f32, moment_blocks);
+}
+
 }  // namespace mixwright

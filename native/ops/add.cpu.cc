@@ -61,4 +61,11 @@ void fill(Exec& exec, Out y, double value) {
   });
 }
 
+void copy(Exec& exec, In x, Out y) {
+  const int64_t width = bytes_of(y.dtype);
+  exec.parallel_range(y.size(), kGrain, [&](int64_t begin, int64_t end) {
+    std::memcpy(y.data<char>() + begin * width, x.data<char>() + begin * width, size_t((end - begin) * width));
+  });
+}
+
 }  // namespace mixwright::cpu::MW_ISA

@@ -20,6 +20,10 @@ template <class T>
 __global__ void fill_kernel(T* y, int64_t count, T value) {
   grid_stride(count, [&](int64_t i) { y[i] = value; });
 }
+template <class T>
+__global__ void copy_kernel(const T* x, T* y, int64_t count) {
+  grid_stride(count, [&](int64_t i) { y[i] = x[i]; });
+}
 }  // namespace
 
 void add(Exec& exec, In a, In b, Out y, float alpha, float beta) {
@@ -46,6 +50,15 @@ void fill(Exec& exec, Out y, double value) {
     using T = decltype(type);
     launch(exec, fill_kernel<T>, blocks, kThreads, 0, y.data<T>(), y.size(), type);
   });
+}
+
+void copy(Exec& exec, In x, Out y) {
+  const dim3 blocks = blocks_for(exec, y.size(), kThreads);
+  if (y.dtype == DType::bf16) {
+    launch(exec, copy_kernel<uint16_t>, blocks, kThreads, 0, x.data<uint16_t>(), y.data<uint16_t>(), y.size());
+  } else {
+    launch(exec, copy_kernel<uint32_t>, blocks, kThreads, 0, x.data<uint32_t>(), y.data<uint32_t>(), y.size());
+  }
 }
 
 }  // namespace mixwright::cuda

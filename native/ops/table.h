@@ -1,6 +1,7 @@
 // Every op, one row each, in alphabetical order. A row is all that binding an op takes: include its header, name it.
 #pragma once
 #include "ops/adamw.h"
+#include "ops/adamw_8bit.h"
 #include "ops/add.h"
 #include "ops/argsort.h"
 #include "ops/attention.h"
@@ -38,6 +39,7 @@
 
 #define MIXWRIGHT_OPS(X) \
   X(adamw)                        \
+  X(adamw_8bit)                   \
   X(add)                          \
   X(argsort)                      \
   X(attention)                    \
@@ -48,6 +50,7 @@
   X(column_sum)                   \
   X(combine_rows)                 \
   X(combine_rows_grad)            \
+  X(copy)                         \
   X(dora_compose)                 \
   X(dora_compose_grad)            \
   X(dora_norm)                    \

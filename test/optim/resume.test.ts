@@ -20,6 +20,7 @@ describe("save and load", () => {
     w: [[5, 7], "f32"],
     half: [[33], "bf16"],
     empty: [[0, 4], "f32"],
+    large: [[67, 63], "f32"],
   };
   const init = (random: Random): Tensors =>
     Object.fromEntries(
@@ -58,9 +59,8 @@ describe("save and load", () => {
     const one = make().init(straight);
     walk(one, 0, 3);
     const halfway = await bytes(straight);
-    const saved: Record<string, Float32Array> = {};
-    for (const [key, tensor] of Object.entries(one.state()))
-      saved[key] = (await tensor.data()) as Float32Array;
+    const saved: Record<string, Float32Array | Int32Array> = {};
+    for (const [key, tensor] of Object.entries(one.state())) saved[key] = await tensor.data();
     const resumed = init(new Random(2));
     const copied = init(new Random(3));
     const two = make().init(resumed);
@@ -100,6 +100,9 @@ describe("save and load", () => {
     expect(size.message).toContain("second.p1 has 4 numbers, 1 were needed");
     const half = dev.full([1], 0, "bf16");
     expect(attempt(7, { ...good, "first.p1": half })).toBeInstanceOf(DTypeError);
+    const whole = attempt(7, { ...good, "first.p1": new Int32Array(1) } as never);
+    expect(whole).toBeInstanceOf(DTypeError);
+    expect(whole.message).toContain("first.p1 is i32, f32 was needed");
     expect(await bytes(run.state())).toEqual(before);
     expect(run.updates).toBe(1);
     run.dispose();

@@ -129,6 +129,38 @@ describe("hand values", () => {
     expect([0, 4, 8, 9].map((t) => Math.round(wave(t) * 1e12) / 1e12)).toEqual([4, 3, 2, 2]);
   });
 
+  it("oneMinusSqrt, polynomial, exponential: start, middle, end and after", () => {
+    const of = [
+      schedule.oneMinusSqrt(5, 1, 16),
+      schedule.polynomial(5, 1, 16, 2),
+      schedule.polynomial(5, 1, 16, 1),
+      schedule.exponential(8, 2, 16),
+    ];
+    const got = [0, 4, 8, 16, 17].map((t) => of.map((lr) => Math.round(lr(t) * 1e12) / 1e12));
+    expect(got[0]).toEqual([5, 5, 5, 8]);
+    expect(got[1]).toEqual([3, 3.25, 4, 5.656854249492]);
+    expect(got[2]).toEqual([2.171572875254, 2, 3, 4]);
+    expect(got.slice(3)).toEqual([
+      [1, 1, 1, 2],
+      [1, 1, 1, 2],
+    ]);
+    for (let t = 0; t < 20; t++) expect(of[2]!(t)).toBeCloseTo(schedule.linear(5, 1, 16)(t), 14);
+  });
+
+  it("trapezoid ends at its total", () => {
+    const of = schedule.trapezoid({ peak: 4, min: 1, warmupSteps: 4, decaySteps: 6, totalSteps: 20 });
+    expect([0, 2, 4, 13, 14, 16, 20, 21].map(of)).toEqual([0, 2, 4, 4, 4, 3, 1, 1]);
+  });
+
+  it("cooldown leaves a schedule from where it is", () => {
+    const root = schedule.inverseSqrt({ peak: 3, warmupSteps: 10, timescale: 10 });
+    const of = schedule.cooldown(root, { steps: 90, min: 0, decaySteps: 10, decay: "linear" });
+    for (let t = 0; t < 90; t++) expect(of(t)).toBe(root(t));
+    expect([90, 95, 100, 200].map(of)).toEqual([1, 0.5, 0, 0]);
+    const none = schedule.cooldown(root, { steps: 90, min: 0.25, decaySteps: 0, decay: "oneMinusSqrt" });
+    expect(none(90)).toBe(0.25);
+  });
+
   it("join counts from 0 in every part", () => {
     const of = schedule.join(
       [schedule.linear(0, 1, 2), schedule.constant(5), schedule.linear(10, 20, 10)],
@@ -157,6 +189,23 @@ describe("properties", () => {
       schedule.wsd({ peak: 1, min: 0.1, warmupSteps: 1000, stableSteps: 2000, decaySteps: 3000, decay }),
       1e4,
     ]),
+    [
+      "trapezoid",
+      schedule.trapezoid({ peak: 1, min: 0.1, warmupSteps: 1000, decaySteps: 2000, totalSteps: 9000 }),
+      1e4,
+    ],
+    [
+      "cooldown",
+      schedule.cooldown(schedule.inverseSqrt({ peak: 1, warmupSteps: 1000, timescale: 1000 }), {
+        steps: 7000,
+        min: 0,
+        decaySteps: 2000,
+        decay: "cosine",
+      }),
+      1e4,
+    ],
+    ["polynomial", schedule.polynomial(1, 0.1, 8000, 3), 1e4],
+    ["exponential", schedule.exponential(1, 0.01, 8000), 1e4],
     ...(["cosine", "inverseSqrt"] as const).map((cooldown): [string, schedule.Schedule, number] => [
       `infinite ${cooldown}`,
       schedule.infinite({
@@ -202,6 +251,11 @@ describe("properties", () => {
     expectNear(schedule.rewarm([{ peak, min, warmupSteps: 0, steps: 5 }])(0), peak, 1e-12);
     expect(schedule.linear(1, 2, 0)(0)).toBe(2);
     expect(schedule.cosine(1, 2, 0)(0)).toBe(2);
+    expect(schedule.oneMinusSqrt(1, 2, 0)(0)).toBe(2);
+    expect(schedule.polynomial(1, 2, 0, 2)(0)).toBe(2);
+    expect(schedule.exponential(1, 2, 0)(0)).toBe(2);
+    const short = { peak, min, warmupSteps: 0, decaySteps: 0, totalSteps: 0 };
+    expect(schedule.trapezoid(short)(0)).toBe(min);
   });
 });
 
@@ -209,6 +263,7 @@ describe("refusals name the setting and the number", () => {
   const cosine = { peak: 3e-4, min: 3e-5, warmupSteps: 10, totalSteps: 100 };
   const wsd = { peak: 1, min: 0, warmupSteps: 1, stableSteps: 1, decaySteps: 1, decay: "linear" } as const;
   const infinite = { ...infinitePaper, cooldown: "cosine" } as const;
+  const trapezoid = { peak: 1, min: 0, warmupSteps: 4, decaySteps: 8, totalSteps: 11 };
   const stage = { peak: 1, min: 0, warmupSteps: 1, steps: 5 };
   const of = schedule.constant(1);
   const cases: [string, string, () => unknown][] = [
@@ -217,6 +272,16 @@ describe("refusals name the setting and the number", () => {
     ["to is Infinity", "to", () => schedule.linear(0, Number.POSITIVE_INFINITY, 5)],
     ["steps is -5", "steps", () => schedule.linear(0, 1, -5)],
     ["steps is 2.5", "steps", () => schedule.cosine(0, 1, 2.5)],
+    ["power is 0", "power", () => schedule.polynomial(1, 0, 5, 0)],
+    ["to is 0", "to", () => schedule.exponential(1, 0, 5)],
+    ["steps is 0.5", "steps", () => schedule.oneMinusSqrt(1, 0, 0.5)],
+    ["warmupSteps + decaySteps is 12", "warmupSteps + decaySteps", () => schedule.trapezoid(trapezoid)],
+    ["min is 1", "min", () => schedule.cooldown(of, { steps: 1, min: 1.5, decaySteps: 1, decay: "linear" })],
+    [
+      'decay is "no"',
+      "decay",
+      () => schedule.cooldown(of, { steps: 1, min: 0, decaySteps: 1, decay: "no" as never }),
+    ],
     ["2 boundaries", "boundaries", () => schedule.join([of, of], [1, 2])],
     ["0 boundaries", "boundaries", () => schedule.join([], [])],
     ["boundaries[1] is 4", "boundaries", () => schedule.join([of, of, of], [4, 4])],

@@ -5,19 +5,22 @@ import { adam, adamw } from "../../lib/optim/adamw.ts";
 import { chain } from "../../lib/optim/chain.ts";
 import { clipByGlobalNorm } from "../../lib/optim/clip.ts";
 import { lion } from "../../lib/optim/lion.ts";
+import { muon } from "../../lib/optim/muon.ts";
 import type { Optimizer } from "../../lib/optim/optimizer.ts";
 import type { OptimizerRun } from "../../lib/optim/optimizer_run.ts";
 import { sgd } from "../../lib/optim/sgd.ts";
 
 export type Tensors = Record<string, Tensor>;
 
-/** One of each kind, for what must hold for all. adamw and lion clip. */
+/** One of each kind, for what must hold for all. adamw, lion and muon clip. */
 export const optimizers: Record<string, () => Optimizer> = {
   adamw: () => chain(clipByGlobalNorm(1), adamw({ lr: 0.01 })),
+  "adamw in 8 bits": () => chain(clipByGlobalNorm(1), adamw({ lr: 0.01, states: "8bit" })),
   adam: () => adam({ lr: 0.01, weightDecay: 0.01 }),
   "sgd with momentum": () => sgd({ lr: 0.05, momentum: 0.9, nesterov: true }),
   sgd: () => sgd({ lr: 0.05 }),
   lion: () => chain(clipByGlobalNorm(1), lion({ lr: 1e-3, weightDecay: 0.1 })),
+  muon: () => chain(clipByGlobalNorm(1), muon({ lr: 0.01 })),
 };
 
 /** Vectors named p0, p1, … */
