@@ -92,6 +92,11 @@ export class PolicyRun {
 
   /** Reads the prompts. Throws ConfigError for settings out of range, and if no prompt is left. */
   static async open(name: string, options: PolicyTrainOptions): Promise<PolicyRun> {
+    if (typeof options.model?.forward !== "function")
+      throw new ConfigError(
+        `${name}: model is ${typeof options.model}, what loadModel gives was needed`,
+        "model",
+      );
     const {
       model,
       tokenizer,
