@@ -19,13 +19,17 @@ afterAll(() => {
 });
 
 test("three actions: DPO may end on the one that was never seen, PPO on the preferred one", async () => {
-  const result = await counterExample(dev, { seeds: 5, first: 20, dpoSteps: 1500, ppoSteps: 100 });
+  // Features of seeds 1 and 3 are the first two of 8 among seeds 0 to 59 from which DPO moves to a3 (of 3000, 16 % do): found by
+  // running its descent on the draws in turn.
+  const result = await counterExample(dev, { seeds: 4, dpoSteps: 1500, ppoSteps: 100 });
   expect(result.losses.other).toBeLessThan(1e-6);
   expect(result.losses.reference).toBeCloseTo(Math.LN2, 5);
   expect(result.fromOther.dpo[2]).toBeGreaterThan(0.85);
   expect(result.fromOther.ppo[0]).toBeGreaterThan(0.95);
   expect(result.free.dpo[2]).toBeLessThan(1e-6);
-  expect(Math.max(...result.shared.map(({ dpo }) => dpo[2]!))).toBeGreaterThan(0.2);
+  const third = result.shared.map(({ dpo }) => dpo[2]!);
+  expect(third[1]).toBeGreaterThan(0.2);
+  expect(third[3]).toBeGreaterThan(0.9);
   for (const { ppo } of result.shared) expect(ppo[2]).toBeLessThan(0.05);
   expect(counterExamplePlot(result)).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
 });

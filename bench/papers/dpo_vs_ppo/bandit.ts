@@ -36,7 +36,7 @@ export interface Table {
 /** Takes the numbers at some prompts and responses, [N]. */
 type At = (prompts: readonly number[], responses: readonly number[]) => Tensor;
 
-/** Random numbers of seed's part `part`. Seeds stand far apart: those of nearby seeds are the same, in another order. */
+/** Random numbers of seed's part `part`: what each part draws doesn't depend on how much others drew. */
 export const stream = (seed: number, part: number): Random => new Random((seed * 16 + part + 1) * 2 ** 22);
 
 const ints = (device: Device, values: readonly number[]): Tensor =>

@@ -31,9 +31,8 @@ const kReference = logs([0.5, 0.5, 0], kRare);
 const kMoved = 0.05;
 
 export interface CounterExampleOptions {
-  /** Draws of features, the first of them from seed `first`. */
+  /** Draws of features. */
   seeds: number;
-  first?: number;
   dpoSteps: number;
   ppoSteps: number;
 }
@@ -63,7 +62,7 @@ export async function counterExample(
   options: CounterExampleOptions,
   progress: (line: string) => void = () => undefined,
 ): Promise<CounterExample> {
-  const { seeds, first = 0, dpoSteps, ppoSteps } = options;
+  const { seeds, dpoSteps, ppoSteps } = options;
   const lossAt = async (probabilities: readonly number[]): Promise<number> => {
     const policy = freeTable(device, [logs(probabilities, kNever)]);
     using loss = scope(() => dpoLoss(policy, kPairs, kReference, 1));
@@ -107,7 +106,7 @@ export async function counterExample(
   const free = await both(kReference);
 
   const shared: CounterExample["shared"] = [];
-  for (let seed = first; seed < first + seeds; seed++) {
+  for (let seed = 0; seed < seeds; seed++) {
     const policy = (): Table => sharedFeatures(device, kReference, 2, seed);
     const sharedRewards = await rewardOf(sharedFeatures(device, [0, 0, 0], 2, seed));
     shared.push({
