@@ -8,6 +8,7 @@ import type { Tensor } from "../../../lib/core/tensor.ts";
 import { exampleModelDir } from "../../../lib/models/example_model.ts";
 import type { Model } from "../../../lib/models/model.ts";
 import { attachRewardHead } from "../../../lib/models/score_head.ts";
+import { weightedSum } from "../../../lib/ops/add.ts";
 import { adamw } from "../../../lib/optim/adamw.ts";
 import { packCompletions, packPairs } from "../../../lib/text/alignment_batches.ts";
 import type { Labelled, Pair } from "../../../lib/text/alignment_rows.ts";
@@ -66,9 +67,17 @@ const bits = (params: Record<string, Tensor>) =>
 const exact = (metrics: StepMetrics[]) => metrics.map(({ tokensPerSecond: _, ...m }) => m);
 
 describe.each([
-  ["DPO", dpo as (model: Model, options: object) => AsyncIterable<StepMetrics>],
-  ["KTO", kto as (model: Model, options: object) => AsyncIterable<StepMetrics>],
-])("%s", (name, run) => {
+  [
+    "DPO",
+    dpo as (model: Model, options: object) => AsyncIterable<StepMetrics>,
+    read([...pairs.slice(0, 3), ...pairs.slice(0, 3)]),
+  ],
+  [
+    "KTO",
+    kto as (model: Model, options: object) => AsyncIterable<StepMetrics>,
+    readKto([...labelled.slice(0, 3), ...labelled.slice(0, 3)]),
+  ],
+])("%s", (name, run, twice) => {
   test("stopped and resumed, with the reference of the start: the bits of a run that wasn't", async () => {
     using whole = tiny();
     const want = exact(await all(run(whole, {})));
@@ -113,6 +122,20 @@ describe.each([
     expect(m!.auxLoss).toBeGreaterThan(1.5);
     using dense = tiny();
     await expect(all(run(dense, { auxLossCoef: 0.01 }))).rejects.toThrow(/no router/);
+    // Parts of the same rows are routed alike: the load of each is that of the whole.
+    const learn = async (batchSize: number, accumulationSteps: number) => {
+      using sparse = tiny("mixtral");
+      const router = { auxLossCoef: 0.5, zLossCoef: 0.1 };
+      const cut = { data: twice, shuffle: false, steps: 2, batchSize, accumulationSteps };
+      return await all(run(sparse, { ...router, ...cut }));
+    };
+    const whole = await learn(6, 1);
+    const parts = await learn(3, 2);
+    whole.forEach((m, k) => {
+      expect(m.loss).toBeGreaterThan(0.5 * m.auxLoss!);
+      for (const key of ["loss", "auxLoss", "zLoss"] as const) expect(parts[k]![key]).toBeCloseTo(m[key]!, 4);
+      expect(parts[k]!.gradNorm / m.gradNorm).toBeCloseTo(1, 3);
+    });
   });
 
   test("an attached adapter is what trains, without its dropout; what else would move the reference is refused", async () => {
@@ -213,6 +236,24 @@ describe("DPO", () => {
       { loss: "bcoPair", weight: 0.2 },
     ]);
     expect(sum).toBeCloseTo(0.8 * sigmoid + 0.2 * bco, 4);
+    using model = tiny();
+    using reference = tinyModel("llama", { device: dev, seed: 4 });
+    const own: DpoOptions["loss"] = (of) =>
+      weightedSum([
+        { value: losses.dpo(of), weight: 0.8 },
+        { value: losses.bcoPair(of), weight: 0.2 },
+      ]);
+    const byHand = await all(dpo(model, { loss: own, reference, steps: 3 }));
+    using again = tiny();
+    const loss = [
+      { loss: "sigmoid", weight: 0.8 },
+      { loss: "bco_pair", weight: 0.2 },
+    ];
+    const named = await all(dpo(again, { loss, reference, steps: 3 }));
+    named.forEach((m, k) => {
+      expect(m.loss).toBeCloseTo(byHand[k]!.loss, 4);
+      expect(m.gradNorm / byHand[k]!.gradNorm).toBeCloseTo(1, 4);
+    });
     expect(
       await first(({ chosen }) =>
         losses.hinge({ chosen, rejected: chosen, refChosen: chosen, refRejected: chosen }),

@@ -186,8 +186,8 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
     const ref = { own: logProbs(model, own), mismatched: logProbs(model, mismatched) };
     adapter.on();
     const { kl: z, kl_raw, policy_logps, ref_logps } = want.losses[`kto_${key}`]!;
-    using now = logProbs(model, own);
-    expectClose(await now.data(), policy_logps!, 3e-4, "policy");
+    using ours = logProbs(model, own);
+    expectClose(await ours.data(), policy_logps!, 3e-4, "policy");
     expectClose(await ref.own.data(), ref_logps!, 3e-4, "reference");
     for (const [suffix, undesirableWeight] of [
       ["", 1],
@@ -196,8 +196,8 @@ describe.each(cases)("%s, policy %s", (_, name, folder, want) => {
       const run = want.losses[`kto_${key}${suffix}`]!;
       const policy = logProbs(model, mismatched);
       const kl = losses.ktoKl({ policy, reference: ref.mismatched });
-      const apart = await Promise.all([policy.data(), ref.mismatched.data()]);
-      const raw = apart[0].reduce((sum, x, i) => sum + x - apart[1][i]!, 0) / rows.length;
+      const [now, before] = await Promise.all([policy.data(), ref.mismatched.data()]);
+      const raw = [...now].reduce((sum, x, i) => sum + x - before[i]!, 0) / rows.length;
       expect(Math.abs(raw - kl_raw!), "z before it is held at 0").toBeLessThan(3e-4);
       expect(Math.abs((await kl.item()) - z!), "z").toBeLessThan(3e-4);
       const loss = () =>

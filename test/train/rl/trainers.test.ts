@@ -134,6 +134,26 @@ describe.each([
     expect(await bits(second.params)).toEqual(await bits(whole.params));
   });
 
+  test("a reference that follows and a KL weight that is steered go on where they were", async () => {
+    const klCoef = { initial: 0.1, target: 1e-4, horizon: 20 };
+    const following = { referenceDecay: 0.5, steps: 4, ...(name === "PPO" && { klCoef }) };
+    using whole = tiny();
+    const want = withoutTimes(await all(run(whole, following)));
+    const kls = want.map((m) => m["objective/kl"]);
+    expect(new Set(kls.slice(1)).size).toBe(3);
+    if (name === "PPO") expect(new Set(want.map((m) => m["objective/klCoef"])).size).toBe(4);
+    const dir = path.join(root, `${name}-following`);
+    using first = tiny();
+    await all(run(first, { ...following, steps: 2, checkpoint: { dir } }));
+    using second = tiny();
+    const rest = await all(run(second, { ...following, checkpoint: { dir, resume: true } }));
+    expect(withoutTimes(rest)).toEqual(want.slice(2));
+    expect(await bits(second.params)).toEqual(await bits(whole.params));
+    using still = tiny();
+    const fixed = await all(run(still, { ...following, referenceDecay: 1 }));
+    expect(fixed.map((m) => m["objective/kl"])[2]).not.toBeCloseTo(kls[2]!, 5);
+  });
+
   test("an abort while tokens are drawn ends the run", async () => {
     using model = tiny();
     const stop = new AbortController();
