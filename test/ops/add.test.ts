@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { ShapeError } from "../../lib/core/errors.ts";
+import { run } from "../../lib/core/run.ts";
 import { disposeAll, valueAndGrad } from "../../lib/core/tape.ts";
 import { add, scale, spec, weightedSum } from "../../lib/ops/add.ts";
-import { checkOp, normal, type OpCase, opened } from "../support/check_op.ts";
+import { checkOp, normal, type OpCase, opened, ways } from "../support/check_op.ts";
 
 const sizes = (title: string, shape: number[]): OpCase => ({
   title,
@@ -62,4 +63,26 @@ test("weightedSum: value and gradients", async () => {
   expect(() => weightedSum([])).toThrow(ShapeError);
   expect(() => weightedSum([{ value: wide, weight: 1 }])).toThrow(ShapeError);
   disposeAll(a, b, c, value, grads, wide);
+});
+
+test("copy: every format bit for bit, NaN with its payload too", async () => {
+  for (const title of ways) {
+    const dev = await opened(title);
+    const words = Int32Array.from({ length: 20_001 }, (_, i) => i * 0x9e3779b1);
+    words[7] = 0x7f800001; // a signalling NaN, as a float
+    const bytes = new Uint8Array(words.buffer);
+    for (const [dtype, size] of [
+      ["f32", 20_001],
+      ["i32", 20_001],
+      ["bf16", 40_002],
+    ] as const) {
+      const [x, y] = [dev.empty([size], dtype), dev.empty([size], dtype)];
+      x.write(bytes, dtype);
+      run("copy", x, y);
+      const none = [x.view([0]), y.view([0])];
+      run("copy", ...none);
+      expect(Buffer.compare(await y.bytesData(), bytes)).toBe(0);
+      disposeAll(x, y, none);
+    }
+  }
 });
