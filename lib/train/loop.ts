@@ -10,6 +10,7 @@ import {
   checkCheckpointOptions,
   checkpointSteps,
   forkCheckpoint,
+  forkStep,
   loadCheckpoint,
   type RunState,
   saveCheckpoint,
@@ -160,7 +161,8 @@ class Loop<B extends TokenBatch> {
     const { checkpoint, name, steps } = this.options;
     if (!checkpoint) return;
     const { dir, resume, from } = checkpoint;
-    const begun = (await checkpointSteps(dir)).length > 0;
+    const there = await checkpointSteps(dir);
+    const begun = there.length > 0;
     if (begun && !resume) {
       throw new ConfigError(
         `${name}: ${dir} holds checkpoints of an earlier run. Resume it, or take another folder`,
@@ -168,17 +170,18 @@ class Loop<B extends TokenBatch> {
       );
     }
     if (!begun && !from) return;
+    const done = begun ? there.at(-1)! : await forkStep(from!);
+    if (done > steps) {
+      throw new ConfigError(
+        `${name}: steps is ${steps}, the run in ${begun ? dir : from!.dir} has done ${done} already. Give as many, or more`,
+        "steps",
+      );
+    }
     const { fingerprint } = this.state;
     this.state = begun
       ? await loadCheckpoint({ dir }, fingerprint, this.tensors(), this.optimizer)
       : await forkCheckpoint(from!, fingerprint, this.tensors(), this.optimizer);
     Object.assign(this.options.work.numbers ?? {}, this.state.numbers);
-    if (this.state.step > steps) {
-      throw new ConfigError(
-        `${name}: steps is ${steps}, the run in ${begun ? dir : from!.dir} has done ${this.state.step} already. Give as many, or more`,
-        "steps",
-      );
-    }
     this.saved = begun ? this.state.step : 0;
   }
 
