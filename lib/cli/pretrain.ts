@@ -26,7 +26,9 @@ export default command({
     keepCheckpoints: z.int().min(1).default(2).describe("newest checkpoints that stay"),
     ...trainingOptions,
     validation: pretrainDataOptions.validation,
-    steps: trainingOptions.steps.optional().describe("updates to do in all, those of --from included"),
+    steps: trainingOptions.steps
+      .optional()
+      .describe("updates to do in all, those of --from included; needed without phases"),
     schedule: z
       .enum([...optimizerOptions.schedule.unwrap().options, "rewarm"])
       .default("cosine")

@@ -33,10 +33,12 @@ function measured(m: StepMetrics): string[] {
   ];
 }
 
-/** The losses of the validation sets, and how often what was chosen has the higher reward. */
-function validated({ validation = {} }: StepMetrics): string[] {
+/** The losses of the validation sets, by how much each is above its lowest, and how often what was chosen has the higher reward. */
+function validated({ validation = {}, ...m }: StepMetrics): string[] {
   return Object.entries(validation).flatMap(([name, value]) => {
-    if (!name.includes("/")) return [`${name} ${value.toFixed(4)}`];
+    const above = m[`forgetting/${name}`] ?? 0;
+    const forgotten = above > 0 ? ` (${above.toFixed(4)} above its lowest)` : "";
+    if (!name.includes("/")) return [`${name} ${value.toFixed(4)}${forgotten}`];
     const [set, what] = name.split("/rewards/");
     return what === "accuracies" ? [`${set} accuracy ${value.toFixed(2)}`] : [];
   });
