@@ -1,6 +1,7 @@
 import type { StepMetrics } from "../train/metrics.ts";
 import { type Chart, chartOf, pointsOf, validationCurves } from "./metric_curves.ts";
 import type { Section } from "./sections.ts";
+import { isOfSource } from "./source_report.ts";
 
 /** Charts of trainers on preferences: DPO and its kin, KTO, reward models. */
 const kPreferences: readonly Chart[] = [
@@ -142,7 +143,7 @@ const kKnown = new Set(kCharts.flatMap(({ metrics }) => Object.keys(metrics)));
 /** Charts of all metrics "group/name": the known ones explained, others under their names. */
 export function alignmentSections(steps: readonly StepMetrics[]): Section[] {
   const others = [...new Set(steps.flatMap((m) => Object.keys(m)))].filter(
-    (key) => key.includes("/") && !kKnown.has(key),
+    (key) => key.includes("/") && !kKnown.has(key) && !isOfSource(key),
   );
   const plain = others.map(
     (key): Chart => ({ title: key, note: "Of each step.", yLabel: key, metrics: { [key]: "each step" } }),

@@ -78,6 +78,7 @@ function borders(u, data) {
   ctx.lineWidth = dots;
   ctx.font = 11 * dots + "px system-ui, sans-serif";
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   const places = data.borders.map(({ x }) => u.valToPos(x, "x", true));
   data.borders.forEach(({ name }, i) => {
     const at = Math.round(places[i]);

@@ -9,6 +9,9 @@ export function phaseBorders(steps: readonly StepMetrics[]): { x: number; name: 
   );
 }
 
+/** Whether a metric has its place in the charts of sources. */
+export const isOfSource = (key: string): boolean => /^(forgetting|loss|tokens)\//.test(key);
+
 /** Charts of a run on several sources: the loss on each, what each gave, and what is forgotten. */
 export function sourceSections(steps: readonly StepMetrics[]): Curves[] {
   return [

@@ -205,6 +205,7 @@ describe("runs on several sources", () => {
     });
     expect(points("Tokens by source").y!.length).toBe(2);
     expect(points("Forgetting").x!.at(-1)).toEqual([4, 1]);
+    expect(sections.filter(({ title }) => title.includes("/"))).toEqual([]);
     for (const section of sections) {
       if (section.kind !== "curves") continue;
       expect(section.borders).toEqual([
