@@ -16,6 +16,7 @@ export {
   textBytes,
   tokenizeDocuments,
 } from "./data/corpus.ts";
+export { type MixPart, type Mixture, mix, mixBatches } from "./data/mix.ts";
 export { openCorpus } from "./data/open_corpus.ts";
 export {
   type PackedOptions,
@@ -84,20 +85,21 @@ export type { EpochOptions } from "./text/epochs.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
 export { type Examples, readExamples } from "./text/examples.ts";
 export type { Example, ExampleOptions, SftRow } from "./text/sft_row.ts";
-export { type BatchSource, packBatch, type TokenBatch } from "./text/token_batch.ts";
+export { type BatchSource, packBatch, type SourceShare, type TokenBatch } from "./text/token_batch.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export type { TrainingData } from "./train/batch_source.ts";
-export type { CheckpointOptions } from "./train/checkpoint.ts";
+export type { CheckpointOptions, Fork } from "./train/checkpoint.ts";
 export { type DpoOptions, trainDpo } from "./train/dpo.ts";
 export { evaluateLoss, evaluateText, expertLoad, type TextEvaluation } from "./train/evaluate.ts";
 export { type GrpoOptions, type GrpoRollout, grpo, trainGrpo } from "./train/grpo.ts";
 export { type KtoOptions, trainKto } from "./train/kto.ts";
 export { type LanguageModelLossOptions, languageModelLoss, logProbs } from "./train/loss.ts";
 export type { StepMetrics } from "./train/metrics.ts";
+export type { PretrainData } from "./train/open_data.ts";
 export type { PairLossFunction, PairLossName, PairMeasures } from "./train/pair_losses.ts";
 export { type PpoOptions, type PpoRollout, type PpoTargets, ppo, trainPpo } from "./train/ppo.ts";
 export * as preferenceLoss from "./train/preference/index.ts";
-export { type PretrainOptions, pretrain } from "./train/pretrain.ts";
+export { type PretrainOptions, type PretrainPhase, pretrain } from "./train/pretrain.ts";
 export type { Reference } from "./train/reference.ts";
 export { type RewardOptions, trainReward } from "./train/reward.ts";
 export { groupAdvantages, rlooAdvantages } from "./train/rl/group_advantages.ts";

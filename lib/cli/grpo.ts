@@ -15,7 +15,8 @@ export default command({
       .default("grpo")
       .describe("of a completion: over its group's mean, divided by scale; or over the mean of the others"),
     scale: z
-      .enum(["group", "batch", "none"]).optional()
+      .enum(["group", "batch", "none"])
+      .optional()
       .describe("whose standard deviation divides the advantages"),
     lossType: z
       .enum(["grpo", "dapo", "dr_grpo", "gspo"])

@@ -28,13 +28,24 @@ export const optimizerOptions = {
   clip: z.number().min(0).default(1).describe("largest norm of all gradients together; 0: no limit"),
 };
 
-type Options = z.output<z.ZodObject<typeof optimizerOptions>> & { steps: number };
+type Options = Omit<z.output<z.ZodObject<typeof optimizerOptions>>, "schedule"> & {
+  schedule: "constant" | "linear" | "cosine" | "rewarm";
+  steps: number;
+};
+
+/** Where the rate's way lies among the updates. */
+export interface RateWay {
+  /** Steps that another run has done before: the way begins after them. */
+  first?: number;
+  /** Steps of each stage that warms up again. */
+  stages?: readonly number[];
+}
 
 /** `updates`: of one step. */
-export function optimizerFrom(options: Options, updates: number): Optimizer {
+export function optimizerFrom(options: Options, updates: number, way: RateWay = {}): Optimizer {
   const { clip, weightDecay } = options;
   const rule = adamw({
-    lr: learningRate(options, updates),
+    lr: learningRate(options, updates, way),
     betas: [0.9, 0.95],
     weightDecay,
     decay: (_, shape) => shape.length > 1,
@@ -44,18 +55,34 @@ export function optimizerFrom(options: Options, updates: number): Optimizer {
 
 /** Optimizers count updates, of which a step may have several. */
 function learningRate(
-  { lr, minLr = lr / 10, steps, ...options }: Options,
+  { lr, minLr = lr / 10, warmupSteps, ...options }: Options,
   updates: number,
+  { first = 0, stages }: RateWay,
 ): schedule.Schedule {
-  const { warmupSteps: warmup = Math.floor(steps / 20) } = options;
-  if (warmup > steps)
-    throw new UsageError(`--warmup-steps is ${warmup}, at most the ${steps} steps of the run was needed`);
+  const steps = options.steps - first;
+  const warmupOf = (own: number): number => {
+    const warmup = warmupSteps ?? Math.floor(own / 20);
+    if (warmup <= own) return warmup;
+    const what = first > 0 || stages ? `${own} steps that it warms up for` : `${own} steps of the run`;
+    throw new UsageError(`--warmup-steps is ${warmup}, at most the ${what} was needed`);
+  };
   if (minLr > lr) throw new UsageError(`--min-lr is ${minLr}, at most the lr of ${lr} was needed`);
+  if (options.schedule === "rewarm") {
+    const all = (stages ?? [options.steps]).map((own) => ({
+      peak: lr,
+      min: minLr,
+      warmupSteps: warmupOf(own) * updates,
+      steps: own * updates,
+    }));
+    return schedule.rewarm(all);
+  }
+  const warmup = warmupOf(steps);
   const way = (steps - warmup) * updates;
   const after = {
     constant: () => schedule.constant(lr),
     linear: () => schedule.linear(lr, minLr, way),
     cosine: () => schedule.cosine(lr, minLr, way),
   }[options.schedule]();
-  return schedule.join([schedule.linear(0, lr, warmup * updates), after], [warmup * updates]);
+  const whole = schedule.join([schedule.linear(0, lr, warmup * updates), after], [warmup * updates]);
+  return first === 0 ? whole : schedule.join([schedule.constant(lr), whole], [first * updates]);
 }

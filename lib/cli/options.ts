@@ -19,6 +19,8 @@ export interface Command<S extends Shape = Shape> {
   options: z.ZodObject<S>;
   /** Settings below the flags and the config file: those of a run that is resumed. */
   earlier?(given: Settings): Promise<{ from: string; settings: Settings } | undefined>;
+  /** Keys that these settings need, though the schema has them optional. */
+  needed?(settings: Settings): string[];
   run(options: z.output<z.ZodObject<S>>): Promise<void>;
 }
 
@@ -40,6 +42,26 @@ export const filePath = () =>
     .min(1)
     .overwrite((text) => path.resolve(text))
     .meta({ path: true });
+
+/** A file that may have a name of its own before it: `name=file`. The path is made absolute. */
+export const namedFile = () =>
+  z
+    .string()
+    .min(1)
+    .overwrite((text) => {
+      const { name, file } = splitName(text);
+      return name === undefined ? path.resolve(file) : `${name}=${path.resolve(file)}`;
+    })
+    .meta({ path: true });
+
+/** The parts of `name=file`; a "=" behind a "/" belongs to the file. */
+export function splitName(text: string): { name?: string; file: string } {
+  const [, name, file] = /^([^/=]+)=(.+)$/s.exec(text) ?? [];
+  return name === undefined ? { file: text } : { name, file: file! };
+}
+
+/** A setting that only a config file can hold. */
+export const inConfigOnly = { configOnly: true };
 
 /** What commands that take text say of it. */
 export const kTextFiles =
@@ -71,6 +93,7 @@ const flag = (key: string): string => `--${kebab(key)}`;
 export function addFlags(to: Commander, { options, argument }: Command): void {
   if (argument) to.argument(`[${kebab(argument)}]`, options.shape[argument]!.description);
   for (const [key, schema] of Object.entries(options.shape)) {
+    if (schema.meta()?.configOnly) continue;
     to.addOption(new Option(`${flag(key)}${placeholder(schema)}`, help(schema)));
     if (isOnByDefault(schema)) to.addOption(new Option(`--no-${kebab(key)}`, `not: ${schema.description}`));
   }
@@ -83,7 +106,7 @@ const isOnByDefault = (schema: z.ZodType): boolean =>
 function placeholder(schema: z.ZodType): string {
   const base = baseOf(schema);
   if (base instanceof z.ZodBoolean) return "";
-  if (base instanceof z.ZodArray) return " <text...>";
+  if (base instanceof z.ZodArray) return placeholder(base.element as z.ZodType).replace(">", "...>");
   if (base instanceof z.ZodEnum) return ` <${base.options.join("|")}>`;
   if (base instanceof z.ZodNumber) return " <number>";
   return base.meta()?.path ? " <path>" : " <text>";
@@ -120,26 +143,33 @@ export async function readSettings(
   const file = config === undefined ? {} : await readConfig(String(config), spec.options.shape);
   const above = { ...file, ...flags };
   const earlier = await spec.earlier?.(above);
-  const result = spec.options.safeParse({ ...earlier?.settings, ...above }, { reportInput: true });
-  if (result.success) return result.data;
+  const settings = { ...earlier?.settings, ...above };
+  const result = spec.options.safeParse(settings, { reportInput: true });
+  const needed = spec.needed?.(settings).filter((key) => settings[key] === undefined) ?? [];
+  if (result.success && needed.length === 0) return result.data;
+  const issues = result.error?.issues ?? [];
   const nameOf = (key: string): string => {
     if (key in flags) return flag(key);
     if (key in file) return `${config}: ${kebab(key)}`;
     return earlier && key in earlier.settings ? `${earlier.from}: ${key}` : flag(key);
   };
-  const missing = result.error.issues.flatMap(({ input, path }) =>
-    input === undefined ? path.map(String) : [],
+  const absent = issues.flatMap(({ input, path }) =>
+    input === undefined && path.length === 1 ? path.map(String) : [],
   );
+  const missing = Object.keys(spec.options.shape).filter((key) => [...absent, ...needed].includes(key));
   throw new UsageError(
     missing.length > 0
       ? `${name}: ${missing.map(flag).join(", ")} needed and not given. See mixwright ${name} --help`
-      : `${name}: ${result.error.issues.map((issue) => wording(issue, nameOf, spec)).join("; ")}`,
+      : `${name}: ${issues.map((issue) => wording(issue, nameOf, spec)).join("; ")}`,
   );
 }
 
 /** A flag's text as the type its schema wants, where it can be read as that. */
 function fromText(schema: z.ZodType, value: unknown): unknown {
-  const number = baseOf(schema) instanceof z.ZodNumber && typeof value === "string" && value.trim() !== "";
+  const base = baseOf(schema);
+  if (base instanceof z.ZodArray && Array.isArray(value))
+    return value.map((item) => fromText(base.element as z.ZodType, item));
+  const number = base instanceof z.ZodNumber && typeof value === "string" && value.trim() !== "";
   return number && Number.isFinite(Number(value)) ? Number(value) : value;
 }
 
@@ -176,7 +206,20 @@ function wording(issue: z.core.$ZodIssue, nameOf: (key: string) => string, spec:
   const key = String(issue.path[0] ?? (issue.code === "unrecognized_keys" ? issue.keys[0] : ""));
   const schema = spec.options.shape[key];
   if (!schema) return `${nameOf(key)} is a setting this command doesn't have`;
-  return `${nameOf(key)} is ${JSON.stringify(issue.input)}, ${wanted(issue, schema)} was needed`;
+  const within = issue.path
+    .slice(1)
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`));
+  const place = `${nameOf(key)}${within.join("")}`;
+  if (issue.code === "unrecognized_keys") return `${place} has the unknown key ${issue.keys.join(", ")}`;
+  return `${place} is ${JSON.stringify(issue.input)}, ${wanted(issue, innerOf(schema, issue.path.slice(1)))} was needed`;
+}
+
+/** The schema at a path within another. */
+function innerOf(schema: z.ZodType, [part, ...rest]: readonly PropertyKey[]): z.ZodType {
+  if (part === undefined) return schema;
+  const base = baseOf(schema);
+  if (base instanceof z.ZodArray) return innerOf(base.element as z.ZodType, rest);
+  return base instanceof z.ZodObject ? innerOf(base.shape[String(part)] as z.ZodType, rest) : schema;
 }
 
 function wanted(issue: z.core.$ZodIssue, schema: z.ZodType): string {
@@ -184,6 +227,7 @@ function wanted(issue: z.core.$ZodIssue, schema: z.ZodType): string {
   switch (issue.code) {
     case "too_small":
       if (issue.origin === "string") return "some text";
+      if (issue.origin === "array") return "at least one";
       return `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`;
     case "too_big":
       return `${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
@@ -192,6 +236,12 @@ function wanted(issue: z.core.$ZodIssue, schema: z.ZodType): string {
     default:
       if (base instanceof z.ZodNumber) return base.format === "safeint" ? "a whole number" : "a number";
       if (base instanceof z.ZodBoolean) return "true or false";
-      return base instanceof z.ZodArray ? "a list of texts" : "a text";
+      if (base instanceof z.ZodArray) return `a list of ${wantedItems(base.element as z.ZodType)}`;
+      return base instanceof z.ZodObject ? "keys with values" : "a text";
   }
+}
+
+function wantedItems(item: z.ZodType): string {
+  if (baseOf(item) instanceof z.ZodNumber) return "numbers";
+  return baseOf(item) instanceof z.ZodObject ? "phases" : "texts";
 }

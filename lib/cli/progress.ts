@@ -33,12 +33,14 @@ function measured(m: StepMetrics): string[] {
   ];
 }
 
-/** The losses of the validation sets, and how often what was chosen has the higher reward. */
-function validated({ validation = {} }: StepMetrics): string[] {
+/** The losses of the validation sets, by how much each is above its lowest, and how often what was chosen has the higher reward. */
+function validated({ validation = {}, ...m }: StepMetrics): string[] {
   const sets = Object.keys(validation);
   return Object.entries(validation).flatMap(([name, value]) => {
     const set = sets.find((other) => name.startsWith(`${other}/`));
-    if (set === undefined) return [`${name} ${value.toFixed(4)}`];
+    const above = m[`forgetting/${name}`] ?? 0;
+    const forgotten = above > 0 ? ` (${above.toFixed(4)} above its lowest)` : "";
+    if (set === undefined) return [`${name} ${value.toFixed(4)}${forgotten}`];
     return name === `${set}/rewards/accuracies` ? [`${set} accuracy ${value.toFixed(2)}`] : [];
   });
 }

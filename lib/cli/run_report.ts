@@ -17,11 +17,16 @@ export async function writeRunReport(
     title: `mixwright ${command}: ${path.basename(dir)}`,
     created: new Date(),
     settings: Object.fromEntries(
-      shown.map(([key, value]) => [key, typeof value === "number" ? value : String(value)]),
+      shown.map(([key, value]) => [key, typeof value === "number" ? value : settingText(value)]),
     ),
     sections: [...metricsSections(metrics), ...writtenSections(samples)],
   });
 }
+
+const settingText = (value: unknown): string =>
+  Array.isArray(value)
+    ? value.map((item) => (typeof item === "object" ? JSON.stringify(item) : String(item))).join(", ")
+    : String(value);
 
 /** What JSON has no word for was written as null: a number that isn't finite. */
 async function linesOf<T>(file: string): Promise<T[]> {

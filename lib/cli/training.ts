@@ -17,7 +17,7 @@ import { checkRunFolder, openRunFolder, readRunRecord, type WrittenSample } from
 import { lockRunFolder } from "../train/run_lock.ts";
 import { dtypeOption, openDevice, threadsOption } from "./device.ts";
 import { onInterrupt } from "./interrupt.ts";
-import { optimizerFrom, optimizerOptions } from "./optimizer_options.ts";
+import { optimizerFrom, optimizerOptions, type RateWay } from "./optimizer_options.ts";
 import { type Command, filePath, jsonOption, UsageError } from "./options.ts";
 import { note } from "./output.ts";
 import { showProgress } from "./progress.ts";
@@ -62,10 +62,12 @@ export const trainingOptions = {
 };
 
 type ValidationOptions = z.output<z.ZodObject<typeof validationOptions>>;
-type Options = z.output<z.ZodObject<typeof runOptions>> &
-  ValidationOptions & {
+type Options = Omit<z.output<z.ZodObject<typeof runOptions>>, "schedule"> &
+  Pick<ValidationOptions, "validateEvery"> & {
     model: string;
-    data: string;
+    data?: string | readonly string[] | undefined;
+    validation?: string | readonly string[] | undefined;
+    schedule: Parameters<typeof optimizerFrom>[0]["schedule"];
     /** Updates of a step are epochs · minibatches; 1 each where there are none. */
     epochs?: number;
     minibatches?: number;
@@ -74,6 +76,7 @@ type Options = z.output<z.ZodObject<typeof runOptions>> &
 /** Settings that may differ when a run goes on: how far it goes, and what doesn't change the numbers. */
 const kFree = [
   "checkpointEvery",
+  "keepCheckpoints",
   "recompute",
   "samplesEvery",
   "steps",
@@ -114,6 +117,13 @@ export interface Run {
   written?: (step: number) => readonly WrittenSample[];
 }
 
+/** What a command with several files or phases says besides. */
+interface More {
+  /** Files of data. Default: those of `options.data`. */
+  files?: readonly string[];
+  rateWay?: RateWay;
+}
+
 /**
  * A run from its folder to its result. The first Ctrl-C ends it after the running step, with a checkpoint and exit code 130.
  */
@@ -121,6 +131,7 @@ export async function train(
   name: string,
   options: Options,
   begin: (context: Context) => Promise<Run>,
+  more: More = {},
 ): Promise<void> {
   if (options.validateEvery !== undefined && options.validation === undefined)
     throw new UsageError(`${name}: --validate-every is given without --validation, the file to measure on`);
@@ -134,8 +145,11 @@ export async function train(
     return corpus;
   };
   try {
-    await trainIn(name, options, (context) =>
-      begin({ ...context, open: (file) => open(file, context.tokenizer) }),
+    await trainIn(
+      name,
+      options,
+      (context) => begin({ ...context, open: (file) => open(file, context.tokenizer) }),
+      more,
     );
   } finally {
     for (const corpus of corpora) await corpus.close?.();
@@ -148,12 +162,13 @@ async function trainIn(
   name: string,
   options: Options,
   begin: (context: Omit<Context, "open">) => Promise<Run>,
+  { files = [options.data ?? []].flat(), rateWay }: More,
 ): Promise<void> {
   const { out, steps, seed, accumulationSteps, checkpointEvery: every } = options;
   const { epochs = 1, minibatches = 1 } = options;
-  const optimizer = optimizerFrom(options, epochs * minibatches);
+  const optimizer = optimizerFrom(options, epochs * minibatches, rateWay);
   const tokenizer = await loadTokenizer(options.model);
-  const dataSha256 = await sha256OfFiles(filesOf(options.data));
+  const dataSha256 = await sha256OfFiles(files.flatMap(filesOf));
   using device = await openDevice(options.threads);
   const interrupt = onInterrupt("Stopping after this step. Once more to stop at once.");
   const { signal } = interrupt;
@@ -201,8 +216,12 @@ export async function validationOf<B extends TokenBatch>(
   read: (file: string) => Promise<readonly B[]>,
 ): Promise<Pick<TrainOptions<B>, "validation">> {
   if (file === undefined) return {};
-  const batches = await read(file);
-  if (!batches.some((batch) => targetCount(batch) > 0))
-    throw new ConfigError(`--validation ${file}: it holds no token to predict`, "validation");
-  return { validation: { every: validateEvery ?? steps, sets: { validation: batches } } };
+  const sets = { validation: requireTargets(file, await read(file)) };
+  return { validation: { every: validateEvery ?? steps, sets } };
+}
+
+/** The batches of a validation file, as they are. Throws ConfigError if there is nothing to predict in them. */
+export function requireTargets<B extends TokenBatch>(file: string, batches: readonly B[]): readonly B[] {
+  if (batches.some((batch) => targetCount(batch) > 0)) return batches;
+  throw new ConfigError(`--validation ${file}: it holds no token to predict`, "validation");
 }

@@ -17,6 +17,14 @@ export interface PackedOptions extends SequentialOptions {
   shuffle?: boolean;
 }
 
+/** Batches cut from one endless row of tokens. */
+export interface PackedBatches extends BatchSource {
+  /** Tokens of each batch. */
+  readonly batchTokens: number;
+  /** Tokens [from, to) of the row as a batch. */
+  range(from: number, to: number): Promise<TokenBatch>;
+}
+
 /** One epoch's documents end to end: `starts[k]` is where the k-th one, document `order[k]`, begins. */
 interface Epoch {
   order: Int32Array;
@@ -29,7 +37,7 @@ interface Epoch {
  * positions start again in each piece, and no target is lost: a piece's last token still has the next one as its target.
  * Throws ConfigError for an empty corpus.
  */
-export function packedBatches(corpus: Corpus, options: PackedOptions): BatchSource {
+export function packedBatches(corpus: Corpus, options: PackedOptions): PackedBatches {
   const { batchTokens, maxLength, seed = 0, shuffle = true } = checked("packedBatches", options);
   const epochs = new Map<number, Epoch>();
   const epochOf = (e: number): Epoch => {
@@ -49,6 +57,16 @@ export function packedBatches(corpus: Corpus, options: PackedOptions): BatchSour
       "corpus",
     );
   }
+  const range = (from: number, to: number): Promise<TokenBatch> => {
+    const pieces: Piece[] = [];
+    for (let at = from; at < to; ) {
+      const e = Math.floor(at / perEpoch);
+      const upTo = Math.min(to, (e + 1) * perEpoch);
+      pieces.push(...piecesOf(epochOf(e), at - e * perEpoch, upTo - e * perEpoch, maxLength));
+      at = upTo;
+    }
+    return assemble(corpus, pieces);
+  };
   return {
     fingerprint: {
       documents: corpus.documents,
@@ -57,16 +75,10 @@ export function packedBatches(corpus: Corpus, options: PackedOptions): BatchSour
       maxLength,
       order: shuffle ? seed : "as it is",
     },
-    async batch(index) {
-      const pieces: Piece[] = [];
-      for (let at = index * batchTokens, end = at + batchTokens; at < end; ) {
-        const e = Math.floor(at / perEpoch);
-        const upTo = Math.min(end, (e + 1) * perEpoch);
-        pieces.push(...piecesOf(epochOf(e), at - e * perEpoch, upTo - e * perEpoch, maxLength));
-        at = upTo;
-      }
-      return assemble(corpus, pieces);
-    },
+    batchTokens,
+    tokens: () => batchTokens,
+    batch: (index) => range(index * batchTokens, (index + 1) * batchTokens),
+    range,
   };
 }
 

@@ -1,5 +1,6 @@
 import { owned } from "../core/device.ts";
 import { ConfigError, DisposedError, DTypeError, ShapeError } from "../core/errors.ts";
+import { checkWhole } from "../core/options.ts";
 import { run } from "../core/run.ts";
 import { scope } from "../core/scope.ts";
 import { disposeAll } from "../core/tape.ts";
@@ -16,6 +17,7 @@ type Saved = Float32Array | Int32Array;
 /** An optimizer at work on a set of parameters. Use `optimizer.init(params)`. */
 export class OptimizerRun {
   #updates = 0;
+  #resetAt = 0;
   #disposed = false;
   readonly #params: Tensors;
   readonly #state: Record<string, Tensor> = {};
@@ -40,6 +42,23 @@ export class OptimizerRun {
     return this.#updates;
   }
 
+  /** Updates that had been done when the state was last reset; 0 if it never was. */
+  get resetAt(): number {
+    return this.#resetAt;
+  }
+
+  /**
+   * Forgets what earlier gradients left: moments are zero again, and bias corrections count from here. The learning rate's
+   * schedule goes on, and so do f32 masters.
+   */
+  reset(): void {
+    this.checkLive();
+    for (const { states } of this.#groups) {
+      for (const tensor of states.flat()) run("fill", tensor, 0);
+    }
+    this.#resetAt = this.#updates;
+  }
+
   /**
    * One update of all parameters, in place. `gradNorm` is the norm of all gradients together, before clipping, as a device
    * scalar that the caller disposes. A NaN or infinity among the gradients poisons the device before any parameter changes.
@@ -54,7 +73,7 @@ export class OptimizerRun {
     const rates = new Map(
       [this.rule, ...this.#groups.map(({ rule }) => rule)].map((rule) => [rule, this.rate(rule)]),
     );
-    const step = this.#updates + 1;
+    const step = this.#updates - this.#resetAt + 1;
     const gradNorm = scope(() => {
       const { norm, scale } = this.norm(Object.keys(this.#params).map((name) => grads[name]!));
       const gradScale = this.maxNorm === Number.POSITIVE_INFINITY ? undefined : scale;
@@ -65,7 +84,7 @@ export class OptimizerRun {
       return norm;
     });
     for (const param of Object.values(this.#params)) param.root.version++;
-    this.#updates = step;
+    this.#updates++;
     return { lr: rates.get(this.rule)!, gradNorm };
   }
 
@@ -79,18 +98,25 @@ export class OptimizerRun {
   }
 
   /**
-   * Continues from a saved state: the numbers of `state()` and how many updates it had seen. The parameters themselves are
-   * the caller's to restore.
+   * Continues from a saved state: the numbers of `state()`, how many updates it had seen, and at which of them it was reset
+   * last. The parameters themselves are the caller's to restore.
    *
    * @throws ConfigError when names are missing or unknown, ShapeError or DTypeError when one doesn't fit. Nothing is
    * changed then.
    */
-  load(saved: { updates: number; tensors: Readonly<Record<string, Tensor | Saved>> }): void {
+  load(saved: {
+    updates: number;
+    resetAt?: number;
+    tensors: Readonly<Record<string, Tensor | Saved>>;
+  }): void {
     this.checkLive();
-    const { updates, tensors } = saved;
-    if (!Number.isSafeInteger(updates) || updates < 0) {
-      throw new ConfigError(`load: updates is ${updates}, needed a whole number from 0 up`, "updates");
-    }
+    const { updates, resetAt = 0, tensors } = saved;
+    checkWhole("load", { updates, resetAt }, 0);
+    if (resetAt > updates)
+      throw new ConfigError(
+        `load: resetAt is ${resetAt}, at most updates (${updates}) was needed`,
+        "resetAt",
+      );
     checkNames("load", "state tensors", tensors, this.#state);
     for (const [name, mine] of Object.entries(this.#state)) checkSaved(name, tensors[name]!, mine);
     for (const [name, mine] of Object.entries(this.#state)) {
@@ -99,6 +125,7 @@ export class OptimizerRun {
       else mine.write(given);
     }
     this.#updates = updates;
+    this.#resetAt = resetAt;
   }
 
   /** Gives the state tensors back. The parameters stay. */

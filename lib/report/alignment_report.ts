@@ -1,6 +1,7 @@
 import type { StepMetrics } from "../train/metrics.ts";
 import { type Chart, chartOf, pointsOf, validationsOf } from "./metric_curves.ts";
 import type { Section } from "./sections.ts";
+import { isOfSource } from "./source_report.ts";
 
 /** Charts of trainers on preferences: DPO and its kin, KTO, reward models. */
 const kPreferences: readonly Chart[] = [
@@ -147,7 +148,7 @@ export function alignmentSections(steps: readonly StepMetrics[]): Section[] {
   const own = steps.flatMap((m) => Object.keys(m).filter((key) => key.includes("/")));
   const validated = validationsOf(steps).flatMap(({ key }) => key ?? []);
   const others = [...new Set([...own, ...validated])].filter(
-    (key) => !kKnown.has(key) && !kElsewhere.includes(key),
+    (key) => !kKnown.has(key) && !kElsewhere.includes(key) && !isOfSource(key),
   );
   const plain = others.map(
     (key): Chart => ({ title: key, note: "Of each step.", yLabel: key, metrics: { [key]: "each step" } }),

@@ -10,11 +10,13 @@ export interface ChartData {
   log: boolean;
   wide: boolean;
   summary: string;
+  borders: { x: number; name: string }[];
   series: { name: string; faint: boolean; x: number[]; y: (number | null)[] }[];
 }
 
 export function chartData(section: Curves): ChartData {
-  const { xLabel, yLabel, log = false, wide = false } = section;
+  const { xLabel, yLabel, log = false, wide = false, borders = [] } = section;
+  const begins = borders.map(({ x, name }) => ` ${name} begins at ${xLabel} ${numberText(x)}.`).join("");
   const drawable = (y: number): boolean => Number.isFinite(y) && (!log || y > 0);
   const series = section.series.filter((s) => s.points.some(([, y]) => drawable(y)));
   return {
@@ -22,7 +24,8 @@ export function chartData(section: Curves): ChartData {
     yLabel,
     log,
     wide,
-    summary: `Line chart of ${yLabel} over ${xLabel}. ${series.map(seriesSummary).join(" ")}`,
+    summary: `Line chart of ${yLabel} over ${xLabel}. ${series.map(seriesSummary).join(" ")}${begins}`,
+    borders: borders.map(({ x, name }) => ({ x, name })),
     series: series.map(({ name, faint = false, points }) => {
       const thinned = thin(points);
       return {

@@ -69,6 +69,31 @@ function axis(label, side, log) {
   };
 }
 
+/** Vertical lines where a phase begins, each with its name beside it where there is room. */
+function borders(u, data) {
+  const { ctx, bbox } = u;
+  const dots = devicePixelRatio;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = css("--muted");
+  ctx.lineWidth = dots;
+  ctx.font = 11 * dots + "px system-ui, sans-serif";
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  const places = data.borders.map(({ x }) => u.valToPos(x, "x", true));
+  data.borders.forEach(({ name }, i) => {
+    const at = Math.round(places[i]);
+    if (at < bbox.left || at > bbox.left + bbox.width) return;
+    ctx.setLineDash([4 * dots, 4 * dots]);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+    const room = Math.min(places[i + 1] ?? Infinity, bbox.left + bbox.width) - at - 8 * dots;
+    if (ctx.measureText(name).width <= room) ctx.fillText(name, at + 4 * dots, bbox.top + 3 * dots);
+  });
+  ctx.restore();
+}
+
 function size(box, data) {
   return { width: Math.floor(box.clientWidth), height: data.wide && box.clientWidth > 700 ? 340 : 240 };
 }
@@ -82,7 +107,7 @@ function draw(box, data) {
     axes: [axis(data.xLabel, 2), axis(data.yLabel, 3, data.log)],
     series: [{ label: data.xLabel, value: (u, v) => text(v) }, ...seriesOf(data)],
     cursor: { y: false, points: { size: 8 }, sync: { key: "x: " + data.xLabel, scales: ["x", null] } },
-    hooks: { ready: [rest], setCursor: [(u) => { if (u.cursor.idx == null) rest(u); }] },
+    hooks: { ready: [rest], draw: [(u) => borders(u, data)], setCursor: [(u) => { if (u.cursor.idx == null) rest(u); }] },
   }, aligned, box);
   charts.set(box, chart);
   const canvas = chart.ctx.canvas;

@@ -4,6 +4,7 @@ import { loadSections } from "./load_report.ts";
 import { chartOf, pointsOf, validationsOf, withSmoothed } from "./metric_curves.ts";
 import { numberText } from "./number_text.ts";
 import type { Curves, Facts, Section } from "./sections.ts";
+import { phaseBorders, sourceSections } from "./source_report.ts";
 
 /**
  * Sections for the lines of a metrics.jsonl: results, losses, what alignment measures, rates, and the load of the experts. Where a resumed run
@@ -12,9 +13,10 @@ import type { Curves, Facts, Section } from "./sections.ts";
 export function metricsSections(lines: readonly StepMetrics[]): Section[] {
   const steps = [...new Map(lines.map((m) => [m.step, m])).values()].sort((a, b) => a.step - b.step);
   if (steps.length === 0) return [{ kind: "text", title: "Metrics", text: "No step was recorded." }];
-  return [
+  const sections = [
     result(steps),
     lossCurves(steps),
+    ...sourceSections(steps),
     ...alignmentSections(steps),
     ...single(steps, "lr", "Learning rate", "Of each update."),
     ...single(steps, "gradNorm", "Gradient norm", "Of all gradients together, before clipping. Log scale."),
@@ -28,6 +30,9 @@ export function metricsSections(lines: readonly StepMetrics[]): Section[] {
     ...single(steps, "tokensPerSecond", "Tokens per second", "Of the wall clock, validation not counted."),
     ...loadSections(steps),
   ];
+  const borders = phaseBorders(steps);
+  if (borders.length === 0) return sections;
+  return sections.map((section) => (section.kind === "curves" ? { ...section, borders } : section));
 }
 
 function result(steps: readonly StepMetrics[]): Facts {

@@ -30,6 +30,8 @@ export interface Curves extends Heading {
   series: readonly Series[];
   /** Logarithmic y axis: values of zero and below leave gaps. */
   log?: boolean;
+  /** Where something else begins: vertical lines with names. */
+  borders?: readonly { x: number; name: string }[];
   /** Takes the full width of the page, where others share it in pairs. */
   wide?: boolean;
 }

@@ -8,6 +8,14 @@ export interface TokenBatch {
   tokens: Int32Array;
   targets: Int32Array;
   offsets: Int32Array;
+  /** Whose documents these are, in order, where a run has several sources: losses and tokens are reported by them. */
+  sources?: readonly SourceShare[];
+}
+
+/** The next so many documents of a batch come from this source. */
+export interface SourceShare {
+  name: string;
+  documents: number;
 }
 
 /**
@@ -18,6 +26,8 @@ export interface BatchSource<Batch = TokenBatch> {
   /** What tells these batches from others: a run is resumed on the same ones only. */
   readonly fingerprint?: Readonly<Record<string, unknown>>;
   batch(index: number): Batch | Promise<Batch>;
+  /** Tokens of batch `index`, where they are known without making it. */
+  tokens?(index: number): number;
 }
 
 /** The target that carries no loss. */
@@ -71,8 +81,31 @@ export function tokenIds(where: string, document: ArrayLike<number>, index: numb
 }
 
 /** Positions with a loss. */
-export const targetCount = ({ targets }: TokenBatch): number =>
+export const targetCount = ({ targets }: TokenBatch): number => countTargets(targets);
+
+const countTargets = (targets: Int32Array): number =>
   targets.reduce((n, target) => n + (target === IGNORED ? 0 : 1), 0);
+
+/** A source's part of a batch: tokens [from, to), and how many of them have a target. */
+export interface SourcePart {
+  name: string;
+  from: number;
+  to: number;
+  targets: number;
+}
+
+/** Where each source's part of a batch lies; parts without a token are left out. */
+export function sourceParts({ sources = [], offsets, targets }: TokenBatch): SourcePart[] {
+  let document = 0;
+  return sources
+    .map(({ name, documents }) => {
+      const from = offsets[document]!;
+      document += documents;
+      const to = offsets[document]!;
+      return { name, from, to, targets: countTargets(targets.subarray(from, to)) };
+    })
+    .filter(({ from, to }) => to > from);
+}
 
 /** Where there are targets: [N] places among the tokens; and where each document's begin among those, [D+1]. */
 export function targetPlaces({ targets, offsets }: TokenBatch): { places: Int32Array; starts: Int32Array } {

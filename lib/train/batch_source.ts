@@ -19,6 +19,7 @@ export function sourceOf(data: TrainingData): BatchSource {
   return {
     fingerprint: { batches: data.length, tokens: data.reduce((n, { tokens }) => n + tokens.length, 0) },
     batch: (index) => data[index % data.length]!,
+    tokens: (index) => data[index % data.length]!.tokens.length,
   };
 }
 

@@ -3,9 +3,10 @@ import { disposeAll, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
-import { type BatchSource, type TokenBatch, targetCount } from "../text/token_batch.ts";
+import { type BatchSource, sourceParts, type TokenBatch, targetCount } from "../text/token_batch.ts";
 import type { Work } from "./loop.ts";
 import type { PendingMetrics } from "./metrics.ts";
+import type { PhasePlan } from "./phases.ts";
 import { type Metric, type Objective, TrainStep } from "./step.ts";
 
 interface BatchStepOptions<B extends TokenBatch> {
@@ -16,19 +17,26 @@ interface BatchStepOptions<B extends TokenBatch> {
   /** Batches of an update. Default 1. */
   accumulationSteps?: number;
   seed?: number;
+  phases?: PhasePlan | undefined;
   /** Tensors besides parameters that a checkpoint has to hold. */
   state?: Work<B>["state"];
   /** Default: the means of the objective's loss and metrics. */
   validate?: Work<B>["validate"];
+  forgets?: boolean;
 }
 
 /** The work of a trainer whose steps are batches of a source, each an update. */
 export function batchSteps<B extends TokenBatch>(options: BatchStepOptions<B>): Work<B> {
-  const { model, params = model.params, objective, source, accumulationSteps = 1, seed = 0 } = options;
+  const { model, params = model.params, objective, source, phases } = options;
+  const { accumulationSteps = 1, seed = 0, forgets = false } = options;
   const step = new TrainStep(model, params, objective, seed);
   /** The batches of the steps that may still fail. */
   const recent = new Map<number, readonly B[]>();
+  /** Tokens of each source so far. */
+  const tokens: Record<`tokens/${string}`, number> = {};
   return {
+    forgets,
+    numbers: tokens,
     fingerprint: { seed, accumulationSteps, ...source.fingerprint },
     state: options.state,
     async run(number: number, optimizer: OptimizerRun): Promise<PendingMetrics> {
@@ -37,7 +45,12 @@ export function batchSteps<B extends TokenBatch>(options: BatchStepOptions<B>): 
         batches.push(await source.batch((number - 1) * accumulationSteps + i));
       recent.set(number, batches);
       recent.delete(number - 2);
-      return step.run(number, batches, optimizer);
+      const phase = phases?.at(number);
+      if (phase?.resets) optimizer.reset();
+      const pending = step.run(number, batches, optimizer);
+      for (const { name, from, to } of batches.flatMap(sourceParts))
+        tokens[`tokens/${name}`] = (tokens[`tokens/${name}`] ?? 0) + to - from;
+      return { ...pending, counts: { ...tokens }, ...(phase && { phase: phase.name }) };
     },
     repeat(number: number): void {
       const { totals, grads } = step.gradients(number, recent.get(number)!);

@@ -22,12 +22,29 @@ export interface CheckpointOptions {
   keep?: number;
   /** Goes on from the newest checkpoint in `dir`, if there is one. Default false: a checkpoint there is an error. */
   resume?: boolean;
+  /**
+   * Begins with a checkpoint of another run: its parameters, optimizer state and step count, which schedules and data go
+   * on from. Once `dir` has a checkpoint of its own, it counts for nothing.
+   */
+  from?: Fork;
+}
+
+/** A checkpoint of another run. */
+export interface Fork {
+  /** The folder of its checkpoints. */
+  dir: string;
+  /** Default: the newest. */
+  step?: number;
 }
 
 /** Throws ConfigError for options that are unknown or out of range. */
 export function checkCheckpointOptions(name: string, options: CheckpointOptions): void {
-  refuseUnknown(`${name}, checkpoint`, options, ["dir", "every", "keep", "resume"]);
-  const { every = 0, keep = 2 } = options;
+  refuseUnknown(`${name}, checkpoint`, options, ["dir", "every", "keep", "resume", "from"]);
+  const { every = 0, keep = 2, from } = options;
+  if (from) {
+    refuseUnknown(`${name}, checkpoint, from`, from, ["dir", "step"]);
+    if (from.step !== undefined) checkWhole(`${name}, checkpoint, from`, { step: from.step }, 1);
+  }
   checkWhole(`${name}, checkpoint`, { every }, 0);
   checkWhole(`${name}, checkpoint`, { keep }, 1);
 }
@@ -40,6 +57,8 @@ export interface RunState {
   fingerprint: Record<string, unknown>;
   /** Numbers that the trainer changes as it goes. */
   numbers?: Record<string, number>;
+  /** The lowest loss so far on each validation set. */
+  lowest?: Record<string, number>;
 }
 
 const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`;
@@ -68,7 +87,7 @@ export async function saveCheckpoint(
     await writeSafetensors(path.join(temporary, "state.safetensors"), tensors);
     await writeFile(
       path.join(temporary, "run.json"),
-      `${JSON.stringify({ ...state, updates: optimizer.updates }, null, 2)}\n`,
+      `${JSON.stringify({ ...state, updates: optimizer.updates, resetAt: optimizer.resetAt }, null, 2)}\n`,
     );
   });
   const steps = await checkpointSteps(dir);
@@ -88,25 +107,21 @@ const entries = (prefix: string, tensors: Readonly<Record<string, Tensor>>): Ten
     bytes: () => tensor.bytesData(),
   }));
 
+type Params = Readonly<Record<string, Tensor>>;
+type Saved = RunState & { updates: number; resetAt?: number };
+
 /**
- * Continues from the newest checkpoint in `dir`: fills parameters and optimizer and returns where the run stood; undefined
- * without one. Throws FormatError for a broken checkpoint, ConfigError for one of another run: nothing is changed then.
+ * Continues from the newest checkpoint in `dir`, which has one: fills parameters and optimizer and returns where the run
+ * stood. Throws FormatError for a broken checkpoint, ConfigError for one of another run: nothing is changed then.
  */
 export async function loadCheckpoint(
-  { dir }: CheckpointOptions,
+  { dir }: { dir: string },
   fingerprint: Record<string, unknown>,
-  params: Readonly<Record<string, Tensor>>,
+  params: Params,
   optimizer: OptimizerRun,
-): Promise<RunState | undefined> {
-  const step = (await checkpointSteps(dir)).at(-1);
-  if (step === undefined) return undefined;
-  const from = path.join(dir, folderName(step));
-  const file = path.join(from, "run.json");
-  const saved = parseJson(await readFile(file, "utf8"), file);
-  const numbers = isObject(saved) ? [saved.step, saved.tokens, saved.updates] : [];
-  if (!isObject(saved) || !numbers.every(Number.isSafeInteger) || !isObject(saved.fingerprint)) {
-    throw new FormatError(`resume: ${file} is no run state`, file);
-  }
+): Promise<RunState> {
+  const from = path.join(dir, folderName((await checkpointSteps(dir)).at(-1)!));
+  const saved = await readState("resume", from);
   for (const [key, value] of Object.entries(fingerprint)) {
     const before = saved.fingerprint[key];
     if (JSON.stringify(before) !== JSON.stringify(value)) {
@@ -116,6 +131,67 @@ export async function loadCheckpoint(
       );
     }
   }
+  await fill("resume", from, saved, params, optimizer);
+  return saved;
+}
+
+/**
+ * Begins a run with another one's checkpoint. Data, schedule and settings may differ; throws ConfigError where that run had
+ * another optimizer, parameters of other names or shapes, or no checkpoint of that step: nothing is changed then.
+ */
+export async function forkCheckpoint(
+  { dir, step }: Fork,
+  fingerprint: Record<string, unknown>,
+  params: Params,
+  optimizer: OptimizerRun,
+): Promise<RunState> {
+  const from = path.join(dir, folderName(await forkStep({ dir, ...(step !== undefined && { step }) })));
+  const saved = await readState("from", from);
+  const { optimizer: before } = saved.fingerprint;
+  if (before !== fingerprint.optimizer) {
+    throw new ConfigError(
+      `from: ${from} holds the state of the optimizer ${before}, this run has ${fingerprint.optimizer}. Take the same`,
+      "optimizer",
+    );
+  }
+  await fill("from", from, saved, params, optimizer);
+  return { ...saved, fingerprint };
+}
+
+/** The step that a fork begins with. Throws ConfigError where there is no such checkpoint. */
+export async function forkStep({ dir, step }: Fork): Promise<number> {
+  const steps = await checkpointSteps(dir);
+  const found = step === undefined ? steps.at(-1) : steps.find((there) => there === step);
+  if (found !== undefined) return found;
+  const what = step === undefined ? "no checkpoint" : `no checkpoint of step ${step}`;
+  throw new ConfigError(
+    `from: ${dir} holds ${what}${steps.length > 0 ? `; there are ${steps.join(", ")}` : ""}`,
+    "from",
+  );
+}
+
+type How = "resume" | "from";
+
+async function readState(how: How, from: string): Promise<Saved> {
+  const file = path.join(from, "run.json");
+  const saved = parseJson(await readFile(file, "utf8"), file);
+  const numbers = isObject(saved) ? [saved.step, saved.tokens, saved.updates, saved.resetAt ?? 0] : [];
+  if (!isObject(saved) || !numbers.every(Number.isSafeInteger) || !isObject(saved.fingerprint)) {
+    throw new FormatError(`${how}: ${file} is no run state`, file);
+  }
+  return saved as unknown as Saved;
+}
+
+/** Fills parameters and optimizer from a checkpoint, once all of it is known to fit. */
+async function fill(
+  how: How,
+  from: string,
+  { updates, resetAt = 0 }: Saved,
+  params: Params,
+  optimizer: OptimizerRun,
+): Promise<void> {
+  const refusal = (message: string): Error =>
+    how === "from" ? new ConfigError(message, "from") : new FormatError(message, from);
   const tensors = await openSafetensors(path.join(from, "state.safetensors"));
   try {
     const state: Record<string, Float32Array | Int32Array> = {};
@@ -124,23 +200,22 @@ export async function loadCheckpoint(
       if (name.startsWith("param.") && param && fits(entry, param)) continue;
       const whole = entry.dtype === "I32"; // moments in 8 bits
       if (!name.startsWith("optimizer.") || !(whole || entry.dtype === "F32")) {
-        throw new FormatError(
-          `resume: ${name} ${entry.dtype} [${entry.shape.join(", ")}] fits no parameter of this run`,
-          from,
+        const shape = entry.shape.join(", ");
+        throw refusal(
+          `${how}: ${name} ${entry.dtype} [${shape}] fits no parameter of this run${param ? ` (${param})` : ""}`,
         );
       }
       const { buffer } = await tensors.read(name);
       state[name.slice("optimizer.".length)] = whole ? new Int32Array(buffer) : new Float32Array(buffer);
     }
     const missing = Object.keys(params).find((name) => !tensors.tensors.has(`param.${name}`));
-    if (missing !== undefined) throw new FormatError(`resume: ${from} lacks ${missing}`, from);
-    optimizer.load({ updates: saved.updates as number, tensors: state }); // checks before it writes
+    if (missing !== undefined) throw refusal(`${how}: ${from} lacks ${missing}`);
+    optimizer.load({ updates, resetAt, tensors: state }); // checks before it writes
     for (const [name, param] of Object.entries(params))
       param.write(await tensors.read(`param.${name}`), param.dtype);
   } finally {
     await tensors.close();
   }
-  return saved as unknown as RunState;
 }
 
 const formats = { bf16: "BF16", f32: "F32", i32: "I32" } as const;

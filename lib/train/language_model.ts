@@ -5,6 +5,7 @@ import { evaluateLoss } from "./evaluate.ts";
 import { type TrainOptions, trainKeys, trainLoop } from "./loop.ts";
 import { lossParts } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
+import type { PhasePlan } from "./phases.ts";
 
 /** What trainers on the language-model loss take. */
 export interface LanguageModelTrainOptions extends TrainOptions {
@@ -32,6 +33,7 @@ export function trainLanguageModel(
   options: LanguageModelTrainOptions & {
     name: string;
     source: BatchSource;
+    phases?: PhasePlan;
     fingerprint?: Record<string, unknown>;
   },
 ): AsyncGenerator<StepMetrics, void, void> {
@@ -43,9 +45,11 @@ export function trainLanguageModel(
       objective: {
         loss: (batch, targets) => {
           const parts = lossParts(rest.model, batch, { auxLossCoef, auxLoss, zLossCoef, recompute, targets });
-          return { loss: parts.loss, metrics: { auxLoss: parts.auxLoss, zLoss: parts.zLoss } };
+          const { loss, auxLoss: aux, zLoss, sources } = parts;
+          return { loss, metrics: { auxLoss: aux, zLoss }, sources };
         },
       },
+      forgets: true,
       validate: (batches) => evaluateLoss(rest.model, batches).then((loss) => ({ loss })),
     }),
     fingerprint: { auxLossCoef, auxLoss, zLossCoef, ...rest.fingerprint },

@@ -10,6 +10,8 @@ import {
   type CheckpointOptions,
   checkCheckpointOptions,
   checkpointSteps,
+  forkCheckpoint,
+  forkStep,
   loadCheckpoint,
   type RunState,
   saveCheckpoint,
@@ -64,6 +66,8 @@ export interface Work<B extends TokenBatch = TokenBatch> {
   run(step: number, optimizer: OptimizerRun): Promise<PendingMetrics>;
   /** Enqueues forward and backward of a late step once more, to find where it failed. */
   repeat(step: number): void;
+  /** Whether losses on validation sets tell what is forgotten. */
+  readonly forgets?: boolean;
   /** Means over `batches`: `loss`, and whatever else is measured. */
   validate?(batches: readonly B[]): Promise<Record<string, number>>;
 }
@@ -128,8 +132,8 @@ class Loop<B extends TokenBatch> {
   async *run(): AsyncGenerator<StepMetrics, void, void> {
     const { options } = this;
     await this.start();
+    await this.measureBefore();
     const first = this.state.step + 1;
-    this.saved = this.state.step;
     let pending: PendingMetrics | undefined;
     for (let step = first; step <= options.steps && !options.signal?.aborted; step++) {
       const before = pending;
@@ -151,8 +155,9 @@ class Loop<B extends TokenBatch> {
       if (!validates && !saves) continue;
       const m = await this.finish(pending);
       pending = undefined;
+      const measured = validates ? await this.validate() : undefined;
       if (saves) await this.save();
-      yield validates ? { ...m, ...(await this.validate()) } : m;
+      yield { ...m, ...measured };
     }
     const m = pending && (await this.finish(pending));
     if (this.saved < this.state.step) await this.save();
@@ -166,28 +171,34 @@ class Loop<B extends TokenBatch> {
   private async start(): Promise<void> {
     const { checkpoint, name, steps } = this.options;
     if (!checkpoint) return;
-    if (checkpoint.resume) {
-      this.state =
-        (await loadCheckpoint(checkpoint, this.state.fingerprint, this.tensors(), this.optimizer)) ??
-        this.state;
-      Object.assign(this.options.work.numbers ?? {}, this.state.numbers);
-      if (this.state.step > steps) {
-        throw new ConfigError(
-          `${name}: steps is ${steps}, the run in ${checkpoint.dir} has done ${this.state.step} already. Give as many, or more`,
-          "steps",
-        );
-      }
-    } else if ((await checkpointSteps(checkpoint.dir)).length > 0) {
+    const { dir, resume, from } = checkpoint;
+    const there = await checkpointSteps(dir);
+    const begun = there.length > 0;
+    if (begun && !resume) {
       throw new ConfigError(
-        `${name}: ${checkpoint.dir} holds checkpoints of an earlier run. Resume it, or take another folder`,
+        `${name}: ${dir} holds checkpoints of an earlier run. Resume it, or take another folder`,
         "checkpoint",
       );
     }
+    if (!begun && !from) return;
+    const done = begun ? there.at(-1)! : await forkStep(from!);
+    if (done > steps) {
+      throw new ConfigError(
+        `${name}: steps is ${steps}, the run in ${begun ? dir : from!.dir} has done ${done} already. Give as many, or more`,
+        "steps",
+      );
+    }
+    const { fingerprint } = this.state;
+    this.state = begun
+      ? await loadCheckpoint({ dir }, fingerprint, this.tensors(), this.optimizer)
+      : await forkCheckpoint(from!, fingerprint, this.tensors(), this.optimizer);
+    Object.assign(this.options.work.numbers ?? {}, this.state.numbers);
+    this.saved = begun ? this.state.step : 0;
   }
 
   /** Waits for a step's scalars. */
   private async finish(pending: PendingMetrics): Promise<StepMetrics> {
-    const { step, lr, tokens, startedMs } = pending;
+    const { step, lr, tokens, startedMs, counts, phase } = pending;
     const scalars = await this.guarded(() => pending.scalars);
     const { loss = Number.NaN, gradNorm = Number.NaN, ...rest } = scalars;
     // From when the device could begin: a step waits for the one before it, or for whoever reads the metrics.
@@ -195,7 +206,8 @@ class Loop<B extends TokenBatch> {
     const tokensPerSecond = (tokens * 1000) / (finishedMs - Math.max(startedMs, this.lastMs));
     this.lastMs = finishedMs;
     this.state = { ...this.state, step, tokens: this.state.tokens + tokens };
-    return { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest };
+    const m = { step, loss, lr, gradNorm, tokensPerSecond, tokens: this.state.tokens, ...rest, ...counts };
+    return phase === undefined ? m : { ...m, phase };
   }
 
   /** A checkpoint with NaN in it would be worse than none. Throws DeviceError, naming the parameter. */
@@ -238,17 +250,39 @@ class Loop<B extends TokenBatch> {
     this.saved = this.state.step;
   }
 
-  private async validate(): Promise<Pick<StepMetrics, "validation" | "expertLoad">> {
+  /** The loss on each validation set before the first step: what is forgotten counts from there. */
+  private async measureBefore(): Promise<void> {
+    const { validation, work } = this.options;
+    if (!work.forgets || !validation || this.state.step >= this.options.steps) return;
+    for (const [name, batches] of Object.entries(validation.sets)) {
+      if (this.state.lowest?.[name] !== undefined) continue;
+      const { loss = Number.NaN } = await work.validate!(batches);
+      this.forgetting(name, loss);
+    }
+  }
+
+  /** By how much a loss is above the lowest one so far, which it may become. */
+  private forgetting(name: string, loss: number): number {
+    const before = this.state.lowest?.[name] ?? Number.POSITIVE_INFINITY;
+    const lowest = loss < before ? loss : before;
+    if (Number.isFinite(lowest))
+      this.state = { ...this.state, lowest: { ...this.state.lowest, [name]: lowest } };
+    return loss - lowest;
+  }
+
+  private async validate() {
     const { model, validation, work } = this.options;
     const measured: Record<string, number> = {};
+    const forgetting: Record<`forgetting/${string}`, number> = {};
     for (const [name, batches] of Object.entries(validation!.sets)) {
       const { loss = Number.NaN, ...rest } = await work.validate!(batches);
       measured[name] = loss;
+      if (work.forgets) forgetting[`forgetting/${name}`] = this.forgetting(name, loss);
       for (const [what, value] of Object.entries(rest)) measured[`${name}/${what}`] = value;
     }
     const [first] = Object.values(validation!.sets);
     const load = model.config.numExperts > 0 && first?.[0] ? await expertLoad(model, first[0]) : undefined;
-    return { validation: measured, ...(load && { expertLoad: load }) };
+    return { validation: measured, ...(load && { expertLoad: load }), ...forgetting };
   }
 
   /**

@@ -1,6 +1,7 @@
 import { ConfigError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
+import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { ForwardOptions, Model } from "../models/model.ts";
 import { scale, weightedSum } from "../ops/add.ts";
@@ -8,8 +9,14 @@ import { gatherRows } from "../ops/gather_rows.ts";
 import { linearCrossEntropy, tokenLogProb, tokenLogProbAndEntropy } from "../ops/linear_cross_entropy.ts";
 import type { Routing } from "../ops/router.ts";
 import { type LoadBalancing, loadBalancingLoss, routerZLoss } from "../ops/router_loss.ts";
-import { segmentSum } from "../ops/segment_sum.ts";
-import { type TokenBatch, targetCount, targetPlaces } from "../text/token_batch.ts";
+import { segmentSum, sum } from "../ops/segment_sum.ts";
+import {
+  type SourcePart,
+  sourceParts,
+  type TokenBatch,
+  targetCount,
+  targetPlaces,
+} from "../text/token_batch.ts";
 
 /** Losses on the routers of sparse layers. */
 export interface RouterLossOptions {
@@ -32,10 +39,21 @@ export interface LanguageModelLossOptions extends ForwardOptions, RouterLossOpti
 const forwardKeys = ["recompute"];
 const keys = [...forwardKeys, ...routerLossKeys, "targets"];
 
+/** What the part of a batch that comes from one source adds to the loss. */
+export interface SourceLoss {
+  name: string;
+  /** Targets of the part. */
+  targets: number;
+  /** Their mean, [1]. */
+  crossEntropy: Tensor;
+}
+
 /** The loss and its parts, each a scalar [1]. */
 export interface LossParts {
   loss: Tensor;
   crossEntropy: Tensor;
+  /** Of each source that has targets in the batch, the mean cross-entropy over those. */
+  sources: SourceLoss[];
   auxLoss?: Tensor | undefined;
   zLoss?: Tensor | undefined;
 }
@@ -66,11 +84,42 @@ export function lossParts(
   checkRouterLoss("languageModelLoss", model, options);
   const input = model.upload(batch);
   const { hidden, routings } = model.forward(input, { recompute });
-  const { head } = model.parts;
-  const crossEntropy = model.device.at("lm_head", () =>
-    linearCrossEntropy(hidden, head.weight, input.targets, { scale: 1 / targets }),
+  const { weight } = model.parts.head;
+  const parts = sourceParts(batch).filter((part) => part.targets > 0);
+  const { crossEntropy, sources } = model.device.at("lm_head", () =>
+    parts.length > 1
+      ? crossEntropyOfParts(hidden, weight, input.targets, { parts, targets })
+      : crossEntropyOf(hidden, weight, input.targets, { parts, targets }),
   );
-  return { crossEntropy, ...withRouterLoss(crossEntropy, routings, options, own / targets) };
+  return { crossEntropy, sources, ...withRouterLoss(crossEntropy, routings, options, own / targets) };
+}
+
+type HeadLoss = Pick<LossParts, "crossEntropy" | "sources">;
+/** Parts of several sources, and the number of targets to divide by. */
+interface Divided {
+  parts: readonly SourcePart[];
+  targets: number;
+}
+
+function crossEntropyOf(x: Tensor, weight: Tensor, ids: Tensor, { parts, targets }: Divided): HeadLoss {
+  const crossEntropy = linearCrossEntropy(x, weight, ids, { scale: 1 / targets });
+  const sources = parts.map(({ name, targets: own }) => ({
+    name,
+    targets: own,
+    crossEntropy: withoutGrad(() => scale(crossEntropy, targets / own)),
+  }));
+  return { crossEntropy, sources };
+}
+
+/** By way of each token's log-probability, which takes the head a third more work. */
+function crossEntropyOfParts(x: Tensor, weight: Tensor, ids: Tensor, { parts, targets }: Divided): HeadLoss {
+  const logProbs = tokenLogProb(x, weight, ids);
+  const sources = parts.map(({ name, from, to, targets: own }) => ({
+    name,
+    targets: own,
+    crossEntropy: withoutGrad(() => scale(sum(logProbs.view([to - from], from)), -1 / own)),
+  }));
+  return { crossEntropy: scale(sum(logProbs), -1 / targets), sources };
 }
 
 /** Throws ConfigError for a convention there isn't, and for a router loss on a dense model. */

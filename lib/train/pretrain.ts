@@ -1,29 +1,45 @@
 import { ConfigError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
-import { joinCorpora } from "../data/corpus.ts";
-import { openCorpus } from "../data/open_corpus.ts";
-import { packedBatches } from "../data/packed_batches.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { sourceOf, type TrainingData } from "./batch_source.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import {
   type LanguageModelTrainOptions,
   languageModelTrainKeys,
   trainLanguageModel,
 } from "./language_model.ts";
 import type { StepMetrics } from "./metrics.ts";
+import { DataOpener, type PretrainData } from "./open_data.ts";
+import { type PhasePlan, planPhases } from "./phases.ts";
 
-export interface PretrainOptions extends LanguageModelTrainOptions {
-  /** Batches as they are, a source of them, or files: token files (`.ds`) and texts (`.txt`, `.jsonl`, also gzipped). */
-  data: TrainingData | string | readonly string[];
+export interface PretrainOptions extends Omit<LanguageModelTrainOptions, "steps"> {
+  /** Batches as they are, a source of them, a corpus, files, or a mixture of such (`mix`). Not with `phases`. */
+  data?: PretrainData;
+  /** Updates to do in all, those of a resumed checkpoint included: a run that is through goes on with more of them. Not with `phases`. */
+  steps?: number;
+  /** Datasets one after another. Schedules run across: they count the updates of all phases. */
+  phases?: readonly PretrainPhase[];
   /** For text files. Default: that of the folder the model was loaded from. */
   tokenizer?: Tokenizer;
-  /** For files: tokens of a batch. Default 4096. */
+  /** For files and corpora: tokens of a batch. Default 4096. */
   batchTokens?: number;
-  /** For files: longest piece of a document. Default: the positions of the model, and at most batchTokens. */
+  /** For them: longest piece of a document. Default: the positions of the model, and at most batchTokens. */
   maxLength?: number;
 }
 
-const keys = [...languageModelTrainKeys, "data", "tokenizer", "batchTokens", "maxLength"];
+/** A phase of a run: it begins with the first batch of its data. */
+export interface PretrainPhase {
+  data: PretrainData;
+  /** Updates of this phase. */
+  steps: number;
+  /**
+   * At its begin: "keep" the optimizer's moments, or "reset" them, as Ibrahim et al. 2024 (arXiv 2403.08763) do between
+   * datasets. Default "keep".
+   */
+  optimizer?: "keep" | "reset";
+  /** What metrics call it. Default: "phase-1" by place. */
+  name?: string;
+}
+
+const keys = [...languageModelTrainKeys, "data", "phases", "tokenizer", "batchTokens", "maxLength"];
 
 /**
  * Trains a language model on packed tokens: `for await (const m of pretrain({ … })) …`, one object per update, one step
@@ -33,31 +49,38 @@ const keys = [...languageModelTrainKeys, "data", "tokenizer", "batchTokens", "ma
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<StepMetrics, void, void> {
   refuseUnknown("pretrain", options, keys);
-  const { data, tokenizer, batchTokens = 4096, maxLength, ...rest } = options;
+  const { data, phases, steps, tokenizer, batchTokens = 4096, maxLength, ...rest } = options;
+  const { model, seed = 0, accumulationSteps } = rest;
   const name = "pretrain";
-  if (!areFiles(data)) {
-    yield* trainLanguageModel({ ...rest, name, source: sourceOf(data) });
-    return;
-  }
-  const { model, seed = 0 } = rest;
-  const tok = tokenizer ?? (await loadTokenizer(model.origin?.dir ?? withoutTokenizer()));
-  const corpus = joinCorpora(await Promise.all([data].flat().map((file) => openCorpus(file, tok))));
+  const opener = new DataOpener({ model, tokenizer, batchTokens, maxLength, seed });
   try {
-    const longest = maxLength ?? Math.min(model.config.maxPositionEmbeddings, batchTokens);
-    const source = packedBatches(corpus, { batchTokens, maxLength: longest, seed });
-    yield* trainLanguageModel({ ...rest, name, source });
+    if (phases === undefined) {
+      const source = await opener.open(data!);
+      yield* trainLanguageModel({ ...rest, steps: steps!, name, source });
+      return;
+    }
+    const plan = await openPhases(options, opener, phases, accumulationSteps);
+    yield* trainLanguageModel({ ...rest, steps: plan.steps, name, source: plan.source, phases: plan });
   } finally {
-    await corpus.close?.();
+    await opener.close();
   }
 }
 
-const areFiles = (data: PretrainOptions["data"]): data is string | readonly string[] =>
-  typeof data === "string" ||
-  (Array.isArray(data) && data.length > 0 && data.every((file) => typeof file === "string"));
-
-function withoutTokenizer(): never {
-  throw new ConfigError(
-    "pretrain: data is a file and the model was created, not loaded; a tokenizer was needed",
-    "tokenizer",
-  );
+async function openPhases(
+  { data, steps }: PretrainOptions,
+  opener: DataOpener,
+  phases: readonly PretrainPhase[],
+  accumulationSteps: number | undefined,
+): Promise<PhasePlan> {
+  for (const [key, value] of Object.entries({ data, steps })) {
+    if (value !== undefined)
+      throw new ConfigError(`pretrain: ${key} is given beside phases, each of which has its own`, key);
+  }
+  const open = [];
+  for (const [k, phase] of phases.entries()) {
+    refuseUnknown(`pretrain, phase ${k + 1}`, phase, ["data", "steps", "optimizer", "name"]);
+    const { optimizer = "keep", name = `phase-${k + 1}` } = phase;
+    open.push({ name, steps: phase.steps, optimizer, source: await opener.open(phase.data) });
+  }
+  return planPhases(open, accumulationSteps);
 }

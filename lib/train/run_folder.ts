@@ -145,7 +145,7 @@ function checkSame(dir: string, before: RunRecord, now: RunRecord, free: readonl
   }
   if (before.dataSha256 !== undefined && before.dataSha256 !== now.dataSha256) {
     throw new ConfigError(
-      `${now.command}: the content of ${now.settings.data} is not what it was when the run in ${dir} was started. ` +
+      `${now.command}: the content of ${[now.settings.data ?? "the data"].flat().join(", ")} is not what it was when the run in ${dir} was started. ` +
         "Bring it back, or take another folder",
       "data",
     );

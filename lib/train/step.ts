@@ -6,7 +6,8 @@ import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import { add, scale } from "../ops/add.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
-import { type TokenBatch, targetCount } from "../text/token_batch.ts";
+import { sourceParts, type TokenBatch, targetCount } from "../text/token_batch.ts";
+import type { SourceLoss } from "./loss.ts";
 import type { PendingMetrics } from "./metrics.ts";
 
 /** What is reported: a mean over the batch, [1]; or a sum over `count` things that not every batch has as many of. */
@@ -16,6 +17,8 @@ export type Metric = Tensor | { sum: Tensor; count: number };
 export interface MeasuredLoss {
   loss: Tensor;
   metrics?: Readonly<Record<string, Metric | undefined>>;
+  /** Of a batch with several sources: means over each one's targets. */
+  sources?: readonly SourceLoss[];
 }
 
 /** What is trained for. */
@@ -92,13 +95,14 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
     read: ReadonlySet<Tensor>;
   } {
     const whole = batches.reduce((n, batch) => n + this.count(batch), 0);
+    const ofSources = targetsOfSources(batches);
     const sums = new Sums();
     const read = new Set<Tensor>();
     let grads: Record<string, Tensor> | undefined;
     try {
       withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
         for (const batch of batches) {
-          const pass = valueAndGrad(this.params, () => this.partLoss(batch, whole, sums), {
+          const pass = valueAndGrad(this.params, () => this.partLoss(batch, whole, ofSources, sums), {
             read,
             ...(grads && { into: grads }),
           });
@@ -113,16 +117,28 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
     return { totals: sums.totals, shares: sums.shares, grads: grads!, read };
   }
 
-  private partLoss(batch: B, whole: number, sums: Sums): Tensor {
-    const { loss, metrics = {} } = this.objective.loss(batch, whole);
+  private partLoss(batch: B, whole: number, ofSources: ReadonlyMap<string, number>, sums: Sums): Tensor {
+    const { loss, metrics = {}, sources = [] } = this.objective.loss(batch, whole);
     const share = this.count(batch) / whole;
     for (const [name, value] of Object.entries(metrics)) {
       if (value === undefined) continue;
       if ("count" in value) sums.add(name, keep(value.sum), value.count);
       else sums.add(name, keep(withoutGrad(() => scale(value, share))), share);
     }
+    for (const { name, targets, crossEntropy } of sources) {
+      const part = targets / ofSources.get(name)!;
+      sums.add(`loss/${name}`, keep(withoutGrad(() => scale(crossEntropy, part))));
+    }
     return loss;
   }
+}
+
+/** How many targets each source has in all of the batches. */
+function targetsOfSources(batches: readonly TokenBatch[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { name, targets } of batches.flatMap(sourceParts))
+    counts.set(name, (counts.get(name) ?? 0) + targets);
+  return counts;
 }
 
 function refuseUnread(params: Tensors, read: ReadonlySet<Tensor>): void {

@@ -36,7 +36,7 @@ describe.concurrent("flags", () => {
     [
       "not one of",
       ["--schedule", "step"],
-      /--schedule is "step", one of constant, linear, cosine was needed/,
+      /--schedule is "step", one of constant, linear, cosine, rewarm was needed/,
     ],
     ["contradicting", ["--min-lr", "1"], /--min-lr is 1, at most the lr of 0.0003 was needed/],
   ];

@@ -32,6 +32,7 @@ const mayImport: Record<string, readonly string[]> = {
     "optim",
     "generate",
     "data/corpus",
+    "data/mix",
     "data/open_corpus",
     "data/packed_batches",
   ],

@@ -173,3 +173,46 @@ test("numbers are written for people", () => {
     "NaN",
   ]);
 });
+
+describe("runs on several sources", () => {
+  const lines = [
+    line(1, { phase: "a", "loss/x": 3, "tokens/x": 8 }),
+    line(2, { phase: "a", "loss/x": 2, "tokens/x": 16, validation: { x: 2 }, "forgetting/x": 0 }),
+    line(3, { phase: "b", "loss/y": 5, "tokens/x": 16, "tokens/y": 8 }),
+    line(4, {
+      phase: "b",
+      "loss/y": 4,
+      "tokens/x": 16,
+      "tokens/y": 16,
+      validation: { x: 3 },
+      "forgetting/x": 1,
+    }),
+  ];
+
+  test("have curves by source and of what is forgotten, with the borders of phases", () => {
+    const sections = metricsSections(lines);
+    const points = (title: string) =>
+      Object.fromEntries(named<Curves>(sections, title).series.map((s) => [s.name, s.points]));
+    expect(points("Loss by source")).toEqual({
+      x: [
+        [1, 3],
+        [2, 2],
+      ],
+      y: [
+        [3, 5],
+        [4, 4],
+      ],
+    });
+    expect(points("Tokens by source").y!.length).toBe(2);
+    expect(points("Forgetting").x!.at(-1)).toEqual([4, 1]);
+    expect(sections.filter(({ title }) => title.includes("/"))).toEqual([]);
+    for (const section of sections) {
+      if (section.kind !== "curves") continue;
+      expect(section.borders).toEqual([
+        { x: 1, name: "a" },
+        { x: 3, name: "b" },
+      ]);
+      expect(chartData(section).summary).toMatch(/a begins at step 1\. b begins at step 3\.$/);
+    }
+  });
+});

@@ -14,8 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-function start(dir: string): ChildProcess {
-  return spawn(process.execPath, ["--import", "tsx", child, dir, String(steps)], {
+function start(dir: string, kind: string): ChildProcess {
+  return spawn(process.execPath, ["--import", "tsx", child, dir, String(steps), kind], {
     stdio: ["ignore", "pipe", "inherit"],
   });
 }
@@ -52,29 +52,36 @@ function runUntil(process: ChildProcess, kill?: Kill): Promise<{ hash?: string; 
   });
 }
 
-test("killed at 20 random moments, a resumed run ends with the bits of one that was not", {
-  timeout: 300_000,
-}, async () => {
-  const { hash: whole, firstStepMs } = await runUntil(start(path.join(root, "whole")));
-  expect(whole).toBeDefined();
-  const dir = path.join(root, "killed");
-  const seed = Date.now();
-  const random = new Random(seed);
-  let kills = 0;
-  let hash: string | undefined;
-  while (kills < 20) {
-    // Every third while it loads, as a rule.
-    const kill: Kill =
-      kills % 3 === 0
-        ? { from: "start", afterMs: random.uniform() * firstStepMs }
-        : { from: "first step", afterMs: random.uniform() * 60 };
-    ({ hash } = await runUntil(start(dir), kill));
-    if (hash === undefined) kills++;
-    else break; // too fast to be killed so often
-  }
-  expect(kills, `kills before the run was through, seed ${seed}`).toBe(20);
-  const reached = (await checkpointSteps(dir)).at(-1) ?? 0;
-  expect(reached, `progress made between kills, seed ${seed}`).toBeGreaterThan(0);
-  ({ hash } = await runUntil(start(dir)));
-  expect(hash, `seed ${seed}`).toBe(whole);
-});
+test.each([
+  { kind: "plain", wanted: 20 },
+  { kind: "continual", wanted: 8 }, // mixed, in phases
+])(
+  "$kind: killed at $wanted random moments, a resumed run ends with the bits of one that was not",
+  {
+    timeout: 300_000,
+  },
+  async ({ kind, wanted }) => {
+    const { hash: whole, firstStepMs } = await runUntil(start(path.join(root, `${kind}-whole`), kind));
+    expect(whole).toBeDefined();
+    const dir = path.join(root, `${kind}-killed`);
+    const seed = Date.now();
+    const random = new Random(seed);
+    let kills = 0;
+    let hash: string | undefined;
+    while (kills < wanted) {
+      // Every third while it loads, as a rule.
+      const kill: Kill =
+        kills % 3 === 0
+          ? { from: "start", afterMs: random.uniform() * firstStepMs }
+          : { from: "first step", afterMs: random.uniform() * (1200 / wanted) };
+      ({ hash } = await runUntil(start(dir, kind), kill));
+      if (hash === undefined) kills++;
+      else break; // too fast to be killed so often
+    }
+    expect(kills, `kills before the run was through, seed ${seed}`).toBe(wanted);
+    const reached = (await checkpointSteps(dir)).at(-1) ?? 0;
+    expect(reached, `progress made between kills, seed ${seed}`).toBeGreaterThan(0);
+    ({ hash } = await runUntil(start(dir, kind)));
+    expect(hash, `seed ${seed}`).toBe(whole);
+  },
+);
