@@ -83,7 +83,7 @@ const isOnByDefault = (schema: z.ZodType): boolean =>
 function placeholder(schema: z.ZodType): string {
   const base = baseOf(schema);
   if (base instanceof z.ZodBoolean) return "";
-  if (base instanceof z.ZodArray) return " <text...>";
+  if (base instanceof z.ZodArray) return base.element instanceof z.ZodNumber ? " <number...>" : " <text...>";
   if (base instanceof z.ZodEnum) return ` <${base.options.join("|")}>`;
   if (base instanceof z.ZodNumber) return " <number>";
   return base.meta()?.path ? " <path>" : " <text>";
@@ -139,7 +139,10 @@ export async function readSettings(
 
 /** A flag's text as the type its schema wants, where it can be read as that. */
 function fromText(schema: z.ZodType, value: unknown): unknown {
-  const number = baseOf(schema) instanceof z.ZodNumber && typeof value === "string" && value.trim() !== "";
+  const base = baseOf(schema);
+  if (base instanceof z.ZodArray && Array.isArray(value))
+    return value.map((text) => fromText(base.element as z.ZodType, text));
+  const number = base instanceof z.ZodNumber && typeof value === "string" && value.trim() !== "";
   return number && Number.isFinite(Number(value)) ? Number(value) : value;
 }
 
@@ -165,8 +168,8 @@ async function readConfig(file: string, shape: Shape): Promise<Settings> {
       );
     }
     if (key in settings) throw new UsageError(`--config ${file}: ${kebab(key)} stands twice`);
-    // One word is a list of one, as after a flag.
-    const one = typeof value === "string" && baseOf(shape[key]!) instanceof z.ZodArray;
+    // One word or number is a list of one, as after a flag.
+    const one = ["string", "number"].includes(typeof value) && baseOf(shape[key]!) instanceof z.ZodArray;
     settings[key] = one ? [value] : value;
   }
   return settings;
@@ -192,6 +195,8 @@ function wanted(issue: z.core.$ZodIssue, schema: z.ZodType): string {
     default:
       if (base instanceof z.ZodNumber) return base.format === "safeint" ? "a whole number" : "a number";
       if (base instanceof z.ZodBoolean) return "true or false";
-      return base instanceof z.ZodArray ? "a list of texts" : "a text";
+      if (base instanceof z.ZodArray)
+        return base.element instanceof z.ZodNumber ? "a list of numbers" : "a list of texts";
+      return "a text";
   }
 }
