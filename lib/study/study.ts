@@ -192,7 +192,9 @@ async function resultAfter(
 ): Promise<StudyResult | undefined> {
   const result = await readResult<StudyResult>(out, run.name);
   if (result) return result;
-  if (signal?.aborted || end.code === kStopped) return undefined;
+  // A signal to the whole group may reach the job before it listens.
+  const interrupted = end.signal === "SIGINT" || end.signal === "SIGTERM";
+  if (signal?.aborted || interrupted || end.code === kStopped) return undefined;
   if (end.signal === null)
     throw new MixwrightError(`study, ${run.name}: ${await whatEnded(out, run.name, end)}`);
   const progress = await readProgress(runFolder(out, run.name));
