@@ -27,14 +27,31 @@ export function scatterHtml(section: Scatter): string {
     kHeight - kMargin.bottom,
     kMargin.top,
   );
-  const legend = series.map(
-    ({ name }, i) =>
-      `<li style="--colour:var(--series-${i % kColours})"><svg viewBox="-7 -7 14 14" aria-hidden="true">${mark(i, 0, 0)}</svg><bdi>${escapeHtml(name)}</bdi></li>`,
+  // A line on its own takes no colour, and lies under the marks.
+  const marked = series.filter(({ line }) => line !== "only");
+  const lines = series.filter(({ line }) => line === "only");
+  const drawn = [
+    ...lines.map((s) => ({
+      s,
+      html: `<g class="only">${joinHtml(s, x, y)}</g>`,
+      icon: kLineIcon,
+      colour: "muted",
+    })),
+    ...marked.map((s, i) => ({
+      s,
+      html: seriesHtml(s, i, section, x, y),
+      icon: mark(i, 0, 0),
+      colour: `series-${i % kColours}`,
+    })),
+  ];
+  const legend = [...drawn.slice(lines.length), ...drawn.slice(0, lines.length)].map(
+    ({ s, icon, colour }) =>
+      `<li style="--colour:var(--${colour})"><svg viewBox="-7 -7 14 14" aria-hidden="true">${icon}</svg><bdi>${escapeHtml(s.name)}</bdi></li>`,
   );
   return `<figure class="marks"><div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(`${section.title}: plot`)}">
 <svg viewBox="0 0 ${kWidth} ${kHeight}" role="img" aria-label="${escapeHtml(summary(section, series))}">
 ${gridHtml(section, x, y)}
-${series.map((s, i) => seriesHtml(s, i, section, x, y)).join("\n")}
+${drawn.map(({ html }) => html).join("\n")}
 </svg></div>
 <ul class="legend">${legend.join("")}</ul></figure>`;
 }
@@ -88,13 +105,19 @@ function seriesHtml(
 ): string {
   const every = Math.ceil(points.length / kMostMarks);
   const shown = points.filter((_, i) => i % every === 0);
-  const join = shown.map((p) => `${pixel(x.at(p.x))},${pixel(y.at(p.y))}`).join(" ");
   const marks = shown.map((p) => {
     const words = `${p.label ?? name}: ${xLabel} ${numberText(p.x)}, ${yLabel} ${numberText(p.y)}`;
     return mark(index, x.at(p.x), y.at(p.y), `<title>${escapeHtml(words)}</title>`);
   });
-  return `<g style="--colour:var(--series-${index % kColours})">${line ? `<polyline class="join" points="${join}"/>` : ""}${marks.join("")}</g>`;
+  return `<g style="--colour:var(--series-${index % kColours})">${line ? joinHtml({ points: shown }, x, y) : ""}${marks.join("")}</g>`;
 }
+
+function joinHtml({ points }: Pick<ScatterSeries, "points">, x: Axis, y: Axis): string {
+  const join = points.map((p) => `${pixel(x.at(p.x))},${pixel(y.at(p.y))}`).join(" ");
+  return `<polyline class="join" points="${join}"/>`;
+}
+
+const kLineIcon = `<path class="join" d="M-7,0h14"/>`;
 
 /** Outlines around a centre: a circle's turn first, then a square's, a triangle's and a diamond's. */
 const kShapes = [

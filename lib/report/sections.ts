@@ -60,8 +60,8 @@ export interface ScatterSeries {
   name: string;
   /** One whose x or y is not a finite number is left out. `label` is what pointing at a mark says first. */
   points: readonly { x: number; y: number; label?: string }[];
-  /** The marks are joined in their order. */
-  line?: boolean;
+  /** The marks are joined in their order; "only": by a dashed line that has no marks of its own. */
+  line?: boolean | "only";
 }
 
 /** Range and mean of many things as horizontal bars from a common reference. */

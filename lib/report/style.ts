@@ -105,6 +105,7 @@ thead th { color: var(--muted); font-size: .8rem; }
 .marks .mark { fill: var(--colour); fill-opacity: .75; stroke: var(--card); stroke-width: .75; }
 .marks .mark:hover { fill-opacity: 1; stroke: var(--text); }
 .marks .join { fill: none; stroke: var(--colour); stroke-width: 1.5; }
+.marks .only { --colour: var(--muted); } .marks .only .join { stroke-dasharray: 5 4; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; margin: .5rem 0 0; padding: 0; font-size: .85rem; }
 .legend svg { width: .9em; height: .9em; margin-right: .35em; vertical-align: -.08em; min-width: 0; display: inline; }
 

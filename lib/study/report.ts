@@ -93,7 +93,7 @@ function paretoPlot(methods: readonly MethodSummary[], base: BaseResult): Scatte
     yLabel: kLearned,
     series: [
       ...ends.map(({ name, points }) => ({ name, points: points.map(xy) })),
-      ...(front.length > 1 ? [{ name: "Pareto front", points: front.map(xy), line: true }] : []),
+      ...(front.length > 1 ? [{ name: "Pareto front", points: front.map(xy), line: "only" as const }] : []),
     ],
   };
 }

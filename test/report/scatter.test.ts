@@ -61,3 +61,13 @@ test("a line joins marks, and the seventh series has another shape", () => {
   const shapes = [...html.matchAll(/<g style="--colour:var\(--series-0\)">.*?d="M[\d.,]+(m[^"]*)"/gs)];
   expect(new Set(shapes.map(([, shape]) => shape)).size).toBe(2);
 });
+
+test("a line on its own has no marks and takes no colour", () => {
+  const points = [
+    { x: 0, y: 0 },
+    { x: 1, y: 1 },
+  ];
+  const html = plot({ name: "front", points, line: "only" }, { name: "runs", points });
+  expect(marksIn(html)).toBe(2);
+  expect(html).toMatch(/<g class="only"><polyline[^>]*\/><\/g>\s*<g style="--colour:var\(--series-0\)">/);
+});
