@@ -56,6 +56,11 @@ export { doraSections, type MagnitudeChange } from "./report/dora_report.ts";
 export { metricsSections } from "./report/metrics_report.ts";
 export { writeReport } from "./report/page.ts";
 export type { Report, Section } from "./report/sections.ts";
+export type { Method, MethodOption, StudyRun } from "./study/grid.ts";
+export type { RunRow } from "./study/rows.ts";
+export type { StudyOptions } from "./study/settings.ts";
+export { rankForVariance } from "./study/spectrum.ts";
+export { runStudy, studyRuns } from "./study/study.ts";
 export {
   type AlignmentBatchOptions,
   type LabelledBatch,

@@ -16,6 +16,7 @@ const commands: Record<string, [summary: string, load: () => Promise<{ default: 
   kto: ["train on completions that are each wanted or not", () => import("./kto.ts")],
   ppo: ["let a model write, and learn from a reward by PPO", () => import("./ppo.ts")],
   grpo: ["the same in groups, without a value function: GRPO, RLOO", () => import("./grpo.ts")],
+  study: ["compare full training, LoRA and DoRA: learning against forgetting", () => import("./study.ts")],
   eval: ["measure how well a model predicts a text", () => import("./eval.ts")],
   generate: ["let a model go on from a prompt", () => import("./generate.ts")],
   chat: ["talk with a model, a line for a turn; Ctrl-D leaves", () => import("./chat.ts")],

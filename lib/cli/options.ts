@@ -195,8 +195,8 @@ async function readConfig(file: string, shape: Shape): Promise<Settings> {
       );
     }
     if (key in settings) throw new UsageError(`--config ${file}: ${kebab(key)} stands twice`);
-    // One word is a list of one, as after a flag.
-    const one = typeof value === "string" && baseOf(shape[key]!) instanceof z.ZodArray;
+    // One word or number is a list of one, as after a flag.
+    const one = ["string", "number"].includes(typeof value) && baseOf(shape[key]!) instanceof z.ZodArray;
     settings[key] = one ? [value] : value;
   }
   return settings;

@@ -10,6 +10,7 @@ import { heatMapHtml } from "./heat_map.ts";
 import { kHeatMapScript } from "./heat_map_script.ts";
 import { rangeBarsHtml } from "./range_bars.ts";
 import { samplesHtml } from "./samples.ts";
+import { scatterHtml } from "./scatter.ts";
 import type { Report, Section } from "./sections.ts";
 import { kStyle } from "./style.ts";
 import { factsHtml, tableHtml, textHtml } from "./table.ts";
@@ -81,6 +82,8 @@ function contentHtml(section: Section): string {
       return curvesHtml(section);
     case "heatMap":
       return heatMapHtml(section);
+    case "scatter":
+      return scatterHtml(section);
     case "rangeBars":
       return rangeBarsHtml(section);
     case "samples":

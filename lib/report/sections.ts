@@ -6,7 +6,7 @@ export interface Report {
   sections: readonly Section[];
 }
 
-export type Section = Curves | HeatMap | RangeBars | Samples | Table | Facts | Text;
+export type Section = Curves | HeatMap | Scatter | RangeBars | Samples | Table | Facts | Text;
 
 interface Heading {
   title: string;
@@ -48,6 +48,22 @@ export interface HeatMap extends Heading {
   /** The value of perfect balance: it gets the neutral colour, and others their distance from it in doublings. */
   balanced?: number;
   percent?: boolean;
+}
+
+/** Things as marks in the plane of two of their numbers. */
+export interface Scatter extends Heading {
+  kind: "scatter";
+  xLabel: string;
+  yLabel: string;
+  series: readonly ScatterSeries[];
+}
+
+export interface ScatterSeries {
+  name: string;
+  /** One whose x or y is not a finite number is left out. `label` is what pointing at a mark says first. */
+  points: readonly { x: number; y: number; label?: string }[];
+  /** The marks are joined in their order; "only": by a dashed line that has no marks of its own. */
+  line?: boolean | "only";
 }
 
 /** Range and mean of many things as horizontal bars from a common reference. */

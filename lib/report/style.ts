@@ -99,6 +99,16 @@ thead th { color: var(--muted); font-size: .8rem; }
 .ranges .whisker::after { right: 0; }
 .track-head .zero { position: absolute; left: var(--zero); bottom: .1rem; transform: translateX(-50%); }
 
+.marks svg { display: block; width: 100%; min-width: 34rem; height: auto; overflow: visible; }
+.marks text { fill: var(--muted); font: 12px system-ui, sans-serif; font-variant-numeric: tabular-nums; }
+.marks .grid { stroke: var(--grid); } .marks .zero { stroke: var(--muted); stroke-dasharray: 2 3; }
+.marks .mark { fill: var(--colour); fill-opacity: .75; stroke: var(--card); stroke-width: .75; }
+.marks .mark:hover { fill-opacity: 1; stroke: var(--text); }
+.marks .join { fill: none; stroke: var(--colour); stroke-width: 1.5; }
+.marks .only { --colour: var(--muted); } .marks .only .join { stroke-dasharray: 5 4; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; margin: .5rem 0 0; padding: 0; font-size: .85rem; }
+.legend svg { width: .9em; height: .9em; margin-right: .35em; vertical-align: -.08em; min-width: 0; display: inline; }
+
 .sample { margin-top: 1rem; border: 1px solid var(--edge); border-radius: 8px; overflow: hidden; font-size: .93rem; }
 .sample .prompt { background: var(--shade); padding: .6rem .9rem; border-bottom: 1px solid var(--edge); }
 .sample .texts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 1px; background: var(--edge); }

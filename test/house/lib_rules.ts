@@ -38,6 +38,22 @@ const mayImport: Record<string, readonly string[]> = {
   ],
   generate: ["core", "ops", "nn", "io", "text", "models", "adapters"],
   report: ["io", "type train"],
+  // Trains by the trainers and writes about it: all that a command may use but commands.
+  study: [
+    "core",
+    "ops",
+    "nn",
+    "io",
+    "text",
+    "data",
+    "models",
+    "adapters",
+    "optim",
+    "train",
+    "generate",
+    "report",
+    "npm",
+  ],
   cli: [
     "index",
     "core",
@@ -52,6 +68,7 @@ const mayImport: Record<string, readonly string[]> = {
     "train",
     "generate",
     "report",
+    "study",
     "npm",
   ],
 };

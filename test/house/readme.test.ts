@@ -70,6 +70,25 @@ test("the commands of the section on alignment run", { timeout: 180_000 }, () =>
   expect(readdirSync(path.join(app, "runs"))).toEqual(["dpo", "grpo", "kto", "ppo", "reward", "rloo"]);
 });
 
+test("the study runs as written", { timeout: 180_000 }, () => {
+  const [, yaml] = /```yaml\n([\s\S]*?)```/.exec(readme)!;
+  writeFileSync(path.join(app, "study.yaml"), yaml!);
+  for (const name of ["code.txt", "code_held_out.txt", "glosses.txt"])
+    writeFileSync(path.join(app, name), `${name}: a thing that is written down for others to read.`);
+  const main = path.join(root, "dist/cli/main.js");
+  const asWritten = ["study", "--config", "study.yaml", "--out", "study", "--json"];
+  // All of the grid, each run cut short.
+  const short = "--steps 1 --points 1 --seeds 0 --batch-tokens 64 --largest-spectrum 0".split(" ");
+  const output = execFileSync(process.execPath, [main, ...asWritten, ...short], {
+    cwd: app,
+    encoding: "utf8",
+  });
+  const rows = output.trimEnd().split("\n");
+  expect(rows).toHaveLength(2 + 2 * 2 * 2 + 2);
+  for (const row of rows) expect(JSON.parse(row)).toMatchObject({ status: "done" });
+  expect(existsSync(path.join(app, "study/report.html"))).toBe(true);
+});
+
 test("every name in the table of names is exported", () => {
   const index = readFileSync(path.join(root, "lib/index.ts"), "utf8");
   const table = readme.slice(readme.indexOf("## Names you know"), readme.indexOf("## Memory and time"));

@@ -28,6 +28,13 @@ function hostileReport(): Report {
       balanced: 1,
     },
     {
+      kind: "scatter",
+      ...heading,
+      xLabel: kEvil,
+      yLabel: kEvil,
+      series: [{ name: kEvil, points: [{ x: 1, y: 2, label: kEvil }], line: true }],
+    },
+    {
       kind: "rangeBars",
       ...heading,
       valueLabel: kEvil,

@@ -79,6 +79,20 @@ export function fakeReport(): Report {
       ...metricsSections(fakeMetrics()),
       ...doraSections(fakeMagnitudes()),
       {
+        kind: "scatter",
+        title: "Learning against forgetting",
+        xLabel: "forgotten",
+        yLabel: "learned",
+        series: [
+          { name: "full", points: [{ x: 0.52, y: 1.31, label: "full, lr 1e-4" }], line: false },
+          {
+            name: "lora",
+            line: true,
+            points: [0, 1, 2, 3].map((k) => ({ x: 0.05 * k, y: 1.1 * Math.sqrt(k / 3) })),
+          },
+        ],
+      },
+      {
         kind: "samples",
         title: "Samples",
         note: "Greedy answers of the same model before and after training.",
