@@ -70,8 +70,8 @@ describe("study", () => {
       /methods\[0\]: unknown option "ranks", is it rank\?/,
       1,
     ],
-    ["a number that is none", { lr: ["fast"] }, /study.yaml: lr is "fast", a list of numbers was needed/, 2],
-    ["methods that are none", { methods: 3 }, /study.yaml: methods is 3, a list of texts was needed/, 2],
+    ["a number that is none", { lr: ["fast"] }, /study.yaml: lr\[0\] is "fast", a number was needed/, 2],
+    ["methods that are none", { methods: 3 }, /study.yaml: methods\[0\] is 3, a text was needed/, 2],
     ["more points than steps", { points: 9 }, /points is 9, at most the 8 steps/, 1],
   ];
   it.each(refused)("refuses %s in one line, before anything starts", async (_, change, message, code) => {
