@@ -2,7 +2,7 @@
 import { ConfigError } from "../core/errors.ts";
 import { checkNumber, checkOneOf, checkWhole, refuseUnknown } from "../core/options.ts";
 import { scope } from "../core/scope.ts";
-import { disposeAll, withoutDropout, withoutGrad } from "../core/tape.ts";
+import { withoutDropout, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { add } from "../ops/add.ts";
 import { segmentSum } from "../ops/segment_sum.ts";
@@ -22,7 +22,7 @@ import {
 import { groupAdvantages, rlooAdvantages } from "./rl/group_advantages.ts";
 import { type GrpoLossType, grpoLoss } from "./rl/grpo_loss.ts";
 import { klEstimate } from "./rl/kl.ts";
-import { checkMinibatches, type Learned, learnFrom } from "./rl/learning.ts";
+import { checkMinibatches, type Learned, Learning } from "./rl/learning.ts";
 import {
   klOf,
   kPrompts,
@@ -133,9 +133,10 @@ export class Grpo implements Work {
   readonly fingerprint: Record<string, unknown>;
   readonly state: Readonly<Record<string, Tensor>> | undefined;
   private readonly settings;
-  private readonly train: TrainStep<Batch>;
+  private readonly learning: Learning<Batch>;
+  /** What a batch counts by: tokens, where the loss is a mean over them, or else completions. */
+  private readonly count: (batch: Batch) => number;
   private readonly reference: ReferencePass<TokenBatch> | undefined;
-  private latest: readonly Batch[] = [];
 
   /** @internal Use `grpo`. */
   constructor(
@@ -149,14 +150,11 @@ export class Grpo implements Work {
       ...{ groupSize, advantage, scale: by, lossType, epsilonLow, epsilonHigh, beta, epochs, minibatches },
     };
     this.params = params;
-    const count = (batch: Batch): number =>
-      lossType === "dapo" ? batch.starts.at(-1)! : batch.chosen.length;
-    this.train = new TrainStep(
-      model,
-      params,
-      { loss: (batch, whole) => withoutDropout(() => this.loss(batch, whole)), count },
-      seed,
-    );
+    this.count = (batch) => (lossType === "dapo" ? batch.starts.at(-1)! : batch.chosen.length);
+    const loss = (batch: Batch, whole: number) => withoutDropout(() => this.loss(batch, whole));
+    const train = new TrainStep(model, params, { loss, count: this.count }, seed);
+    const { accumulationSteps = 1 } = options;
+    this.learning = new Learning(train, { epochs, minibatches, accumulationSteps, seed });
     const pass = (of: typeof model, batch: TokenBatch): Tensor =>
       temperedLogProbs(of, batch, options).logProbs;
     if (beta !== 0 || options.reference !== undefined)
@@ -212,19 +210,11 @@ export class Grpo implements Work {
     advantages: Float32Array,
     optimizer: OptimizerRun,
   ): Promise<Learned> {
-    const { accumulationSteps = 1, seed = 0 } = this.options;
-    this.latest = [];
-    const minibatch = (chosen: readonly number[]): Batch => {
-      const batch = {
-        ...chooseCompletions(samples, starts, columns, chosen),
-        advantages: Float32Array.from(chosen, (i) => advantages[i]!),
-      };
-      this.latest = [...this.latest, batch];
-      return batch;
-    };
-    const { epochs, minibatches } = this.settings;
-    const how = { epochs, minibatches, accumulationSteps, seed };
-    return learnFrom(step, samples.length, minibatch, this.train, optimizer, how);
+    const minibatch = (chosen: readonly number[]): Batch => ({
+      ...chooseCompletions(samples, starts, columns, chosen),
+      advantages: Float32Array.from(chosen, (i) => advantages[i]!),
+    });
+    return this.learning.from(step, samples.length, minibatch, optimizer);
   }
 
   /** One step of `trainGrpo`: rollout, score, advantages, update. */
@@ -251,10 +241,7 @@ export class Grpo implements Work {
   }
 
   repeat(step: number): void {
-    for (const batch of this.latest) {
-      const { totals, grads } = this.train.gradients(step, [batch]);
-      disposeAll(totals, grads);
-    }
+    this.learning.repeat(step);
   }
 
   dispose(): void {
@@ -283,7 +270,7 @@ export class Grpo implements Work {
       maxLength: options.maxNewTokens ?? kMaxNewTokens,
       count: whole,
     });
-    const share = (lossType === "dapo" ? batch.starts.at(-1)! : batch.chosen.length) / whole;
+    const share = this.count(batch) / whole;
     const { loss, auxLoss, zLoss } = withRouterLoss(value, routings, options, share);
     const moved = withoutGrad(() => ratioMetrics(logProbs, oldLogProbs, epsilonLow, epsilonHigh));
     return { loss, metrics: { auxLoss, zLoss, "policy/entropy": mean(entropy), ...moved } };

@@ -3,7 +3,6 @@ import { ConfigError } from "../core/errors.ts";
 import { checkNumber, refuseUnknown } from "../core/options.ts";
 import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { Model } from "../models/model.ts";
 import { scale } from "../ops/add.ts";
 import { multiply } from "../ops/binary.ts";
 import { segmentSum, sum } from "../ops/segment_sum.ts";
@@ -18,7 +17,7 @@ import {
   rowsSha256,
   trainAlignment,
 } from "./alignment.ts";
-import { targetLogProbs, withRouterLoss } from "./loss.ts";
+import { logProbs, targetLogProbs, withRouterLoss } from "./loss.ts";
 import type { StepMetrics } from "./metrics.ts";
 import { apoZeroUnpaired, kto, ktoKl } from "./preference/kto.ts";
 import { listOf, subtract } from "./preference/pair.ts";
@@ -60,7 +59,7 @@ export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics
   const weights = { beta, desirableWeight, undesirableWeight };
   checkNumber(name, { desirableWeight, undesirableWeight }, 0);
   const { params = defaultParams(model), reference: wanted = defaultReference(model) } = options;
-  const reference = referencePass(name, model, params, wanted, summed);
+  const reference = referencePass(name, model, params, wanted, logProbs);
   const pass = new Pass(options, { ...weights, loss }, reference.run);
   try {
     const steps = trainAlignment(name, options, {
@@ -76,12 +75,6 @@ export async function* trainKto(options: KtoOptions): AsyncGenerator<StepMetrics
   } finally {
     reference.snapshot?.dispose();
   }
-}
-
-/** Summed log-probability of each document's targets, [D]. */
-function summed(model: Model, batch: TokenBatch): Tensor {
-  const { logProbs, starts } = targetLogProbs(model, batch);
-  return segmentSum(logProbs, starts);
 }
 
 class Pass {
@@ -104,19 +97,24 @@ class Pass {
     const reference = this.reference(estimates ? batch : rows);
     const kl = estimates
       ? ktoKl({
-          policy: withoutGrad(() => summed(model, sliceDocuments(batch, B, 2 * B))),
+          policy: withoutGrad(() => logProbs(model, sliceDocuments(batch, B, 2 * B))),
           reference: reference.view([B], B),
         })
       : undefined;
-    const { logProbs, starts, routings } = targetLogProbs(model, rows, { recompute });
+    const tokens = targetLogProbs(model, rows, { recompute });
     const inputs = {
-      policy: segmentSum(logProbs, starts),
+      policy: segmentSum(tokens.logProbs, tokens.starts),
       reference: reference.view([B]),
       labels,
       ...weights,
     };
     const value = kl ? kto({ ...inputs, kl }) : apoZeroUnpaired(inputs);
-    const { loss, auxLoss, zLoss } = withRouterLoss(scale(value, share), routings, this.options, share);
+    const { loss, auxLoss, zLoss } = withRouterLoss(
+      scale(value, share),
+      tokens.routings,
+      this.options,
+      share,
+    );
     return { loss, metrics: { auxLoss, zLoss, ...(kl && { "kl/z": kl }), ...measure(inputs, weights.beta) } };
   }
 }

@@ -185,7 +185,8 @@ export function temperedLogProbs(
   return { logProbs, entropy, starts, hidden, routings };
 }
 
-function hiddenOfTargets(model: Model, batch: TokenBatch, options: ForwardOptions) {
+/** The hidden states that targets are predicted from, [N, D], without the head. */
+export function hiddenOfTargets(model: Model, batch: TokenBatch, options: ForwardOptions) {
   const { places, starts } = targetPlaces(batch);
   const list = (ids: Int32Array): Tensor => model.device.tensor(ids, [ids.length]);
   const { hidden: all, routings } = model.forward(model.upload(batch), options);

@@ -10,7 +10,7 @@ import { gae } from "../ops/gae.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
 import { type TokenBatch, targetPlaces } from "../text/token_batch.ts";
 import { trainLoop, type Work } from "./loop.ts";
-import { temperedLogProbs, withRouterLoss } from "./loss.ts";
+import { hiddenOfTargets, temperedLogProbs, withRouterLoss } from "./loss.ts";
 import type { PendingMetrics, StepMetrics } from "./metrics.ts";
 import { listOf, mean } from "./preference/pair.ts";
 import { defaultParams, type ReferencePass, referencePass } from "./reference.ts";
@@ -22,7 +22,7 @@ import {
   measureCompletions,
 } from "./rl/completions.ts";
 import { type KlEstimator, klRewards } from "./rl/kl.ts";
-import { checkMinibatches, type Learned, learnFrom } from "./rl/learning.ts";
+import { checkMinibatches, type Learned, Learning } from "./rl/learning.ts";
 import {
   klOf,
   kPrompts,
@@ -141,11 +141,10 @@ export class Ppo implements Work {
   readonly fingerprint: Record<string, unknown>;
   readonly numbers: { klCoef: number };
   readonly state: Readonly<Record<string, Tensor>> | undefined;
-  private readonly train: TrainStep<Batch>;
+  private readonly learning: Learning<Batch>;
   private readonly reference: ReferencePass<TokenBatch>;
   private readonly kl: AdaptiveKl;
   private readonly ownValue: boolean;
-  private latest: readonly Batch[] = [];
 
   /** @internal Use `ppo`. */
   constructor(
@@ -180,7 +179,7 @@ export class Ppo implements Work {
       ? { ...bodyParams(this.value.model), ...this.value.params }
       : this.value.params;
     this.params = { ...params, ...prefixed("value.", valueParams) };
-    this.train = new TrainStep(
+    const train = new TrainStep<Batch>(
       model,
       this.params,
       {
@@ -189,6 +188,8 @@ export class Ppo implements Work {
       },
       seed,
     );
+    const { accumulationSteps = 1 } = options;
+    this.learning = new Learning(train, { epochs, minibatches, accumulationSteps, seed });
     this.fingerprint = {
       ...policy.fingerprint,
       ...{ epochs, minibatches, klCoef, klEstimator, gamma, lambda, clip, valueClip, valueCoef },
@@ -245,15 +246,9 @@ export class Ppo implements Work {
   /** epochs · minibatches updates; `optimizer` was made for `params`. */
   update(step: number, rollout: PpoRollout, targets: PpoTargets, optimizer: OptimizerRun): Promise<Learned> {
     const { samples, starts } = rollout;
-    const { epochs = 4, minibatches = 1, accumulationSteps = 1, seed = 0 } = this.options;
-    this.latest = [];
-    const minibatch = (chosen: readonly number[]): Batch => {
-      const batch = chooseCompletions(samples, starts, targets, chosen);
-      this.latest = [...this.latest, batch];
-      return batch;
-    };
-    const how = { epochs, minibatches, accumulationSteps, seed };
-    return learnFrom(step, samples.length, minibatch, this.train, optimizer, how);
+    const minibatch = (chosen: readonly number[]): Batch =>
+      chooseCompletions(samples, starts, targets, chosen);
+    return this.learning.from(step, samples.length, minibatch, optimizer);
   }
 
   /** One step of `trainPpo`: rollout, score, advantages, update. */
@@ -285,10 +280,7 @@ export class Ppo implements Work {
   }
 
   repeat(step: number): void {
-    for (const batch of this.latest) {
-      const { totals, grads } = this.train.gradients(step, [batch]);
-      disposeAll(totals, grads);
-    }
+    this.learning.repeat(step);
   }
 
   dispose(): void {
@@ -304,9 +296,8 @@ export class Ppo implements Work {
   private valuesOf(hidden: Tensor, batch: TokenBatch): Tensor {
     const { model } = this.value;
     if (model === this.options.model) return this.value.valuesOf(hidden);
-    return this.value.valuesOf(
-      temperedLogProbs(model, batch, { recompute: this.options.recompute ?? false }).hidden,
-    );
+    const { recompute = false } = this.options;
+    return this.value.valuesOf(hiddenOfTargets(model, batch, { recompute }).hidden);
   }
 
   private readonly loss = (batch: Batch, whole: number): MeasuredLoss => {

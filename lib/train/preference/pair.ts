@@ -38,6 +38,12 @@ export const subtract = (a: Tensor, b: Tensor): Tensor => add(a, b, { beta: -1 }
 /** x + by, element by element. */
 export const shift = (x: Tensor, by: number): Tensor => add(x, x.device.full(x.shape, by));
 
+/** Any number above 1e-30, times this, is at least 1. */
+const kSteep = 1e30;
+
+/** 1 where x is above 0, else 0. */
+export const isPositive = (x: Tensor): Tensor => clamp(scale(x, kSteep), 0, 1);
+
 /** The mean of x [N], as a tensor [1]. Throws ShapeError for none. */
 export function mean(x: Tensor): Tensor {
   if (x.size === 0) throw new ShapeError("mean: of no element, at least one was needed", "mean", ["[0] f32"]);

@@ -1,6 +1,7 @@
 // B completions
 import { ConfigError } from "../../core/errors.ts";
 import { permutation } from "../../core/random.ts";
+import { disposeAll } from "../../core/tape.ts";
 import type { OptimizerRun } from "../../optim/optimizer_run.ts";
 import type { TrainStep } from "../step.ts";
 import type { CompletionBatch } from "./completions.ts";
@@ -25,36 +26,55 @@ export interface Learned {
   scalars: Record<string, number>;
 }
 
-/**
- * Learns from the completions of a rollout: epochs · minibatches updates. `minibatch` makes a batch of some of the completions.
- * Returns when the device is through.
- */
-export async function learnFrom<B extends CompletionBatch<string>>(
-  step: number,
-  B: number,
-  minibatch: (chosen: readonly number[]) => B,
-  train: TrainStep<B>,
-  optimizer: OptimizerRun,
-  { epochs, minibatches, accumulationSteps, seed }: LearningOptions,
-): Promise<Learned> {
-  const pending: Promise<Record<string, number>>[] = [];
-  let lr = Number.NaN;
-  for (let epoch = 0; epoch < epochs; epoch++) {
-    const order = [...permutation(B, seed, step * epochs + epoch)];
-    for (const [i, chosen] of cut(order, Math.min(minibatches, B)).entries()) {
-      const round = (step * epochs + epoch) * minibatches + i;
-      const parts = cut(chosen, Math.min(accumulationSteps, chosen.length)).map(minibatch);
-      const update = train.run(step, parts, optimizer, round);
-      ({ lr } = update);
-      pending.push(update.scalars);
+/** Learns from the completions of rollouts, in epochs · minibatches updates each. */
+export class Learning<B extends CompletionBatch<string>> {
+  /** What the latest updates were made from. */
+  private latest: B[] = [];
+
+  constructor(
+    private readonly train: TrainStep<B>,
+    private readonly options: LearningOptions,
+  ) {}
+
+  /**
+   * Step `step`, from `B` completions, of some of which `minibatch` makes a batch. Returns when the device is through.
+   */
+  async from(
+    step: number,
+    B: number,
+    minibatch: (chosen: readonly number[]) => B,
+    optimizer: OptimizerRun,
+  ): Promise<Learned> {
+    const { epochs, minibatches, accumulationSteps, seed } = this.options;
+    const pending: Promise<Record<string, number>>[] = [];
+    let lr = Number.NaN;
+    this.latest = [];
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      const order = [...permutation(B, seed, step * epochs + epoch)];
+      for (const [i, chosen] of cut(order, Math.min(minibatches, B)).entries()) {
+        const round = (step * epochs + epoch) * minibatches + i;
+        const parts = cut(chosen, Math.min(accumulationSteps, chosen.length)).map(minibatch);
+        this.latest.push(...parts);
+        const update = this.train.run(step, parts, optimizer, round);
+        ({ lr } = update);
+        pending.push(update.scalars);
+      }
+    }
+    const scalars: Record<string, number> = {};
+    for (const update of await Promise.all(pending)) {
+      for (const [name, value] of Object.entries(update))
+        scalars[name] = (scalars[name] ?? 0) + value / pending.length;
+    }
+    return { lr, scalars };
+  }
+
+  /** Forward and backward of the latest updates once more, to find where one failed. */
+  repeat(step: number): void {
+    for (const batch of this.latest) {
+      const { totals, grads } = this.train.gradients(step, [batch]);
+      disposeAll(totals, grads);
     }
   }
-  const scalars: Record<string, number> = {};
-  for (const update of await Promise.all(pending)) {
-    for (const [name, value] of Object.entries(update))
-      scalars[name] = (scalars[name] ?? 0) + value / pending.length;
-  }
-  return { lr, scalars };
 }
 
 /** Throws ConfigError for more minibatches than a whole rollout has completions. */

@@ -1,11 +1,8 @@
 import type { Tensor } from "../../core/tensor.ts";
 import { scale } from "../../ops/add.ts";
 import { maximum } from "../../ops/binary.ts";
-import { clamp, exp, square } from "../../ops/unary.ts";
-import { mean, shift, subtract } from "../preference/pair.ts";
-
-/** Any excess above 1e-30, times this, is at least 1. */
-const kSteep = 1e30;
+import { exp, square } from "../../ops/unary.ts";
+import { isPositive, mean, shift, subtract } from "../preference/pair.ts";
 
 /**
  * How far the policy has moved from the one that drew N tokens: the mean ratio, the share of tokens whose ratio is clipped, and
@@ -22,7 +19,7 @@ export function ratioMetrics(
   const beyond = maximum(shift(ratio, -1 - high), shift(scale(ratio, -1), 1 - low));
   return {
     "policy/ratio": mean(ratio),
-    "policy/clipFraction": mean(clamp(scale(beyond, kSteep), 0, 1)),
+    "policy/clipFraction": mean(isPositive(beyond)),
     "policy/approxKl": scale(mean(square(difference)), 0.5),
   };
 }
