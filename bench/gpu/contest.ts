@@ -110,6 +110,7 @@ async function duel(one: GpuDuelCase, arena: GpuArena): Promise<Row[]> {
     }
     return rows;
   } finally {
+    // A peer that has ended holds nothing any more; why it did is on its way to whoever called it.
     for (const setting of peer ? Object.keys(settings) : []) await peer!.drop(setting).catch(() => undefined);
   }
 

@@ -1,8 +1,17 @@
 import { z } from "zod";
-import { type Device, loadModel, loadTokenizer, type Model, type Tokenizer } from "../index.ts";
+import {
+  type Device,
+  loadModel,
+  loadTokenizer,
+  type Model,
+  packPairs,
+  readPairs,
+  type Tokenizer,
+} from "../index.ts";
 import { adapterOptions } from "./adapter_options.ts";
 import { filePath, UsageError } from "./options.ts";
-import { runOptions, validationOptions } from "./training.ts";
+import { noteRows } from "./rows_note.ts";
+import { runOptions, validationOf, validationOptions } from "./training.ts";
 
 /** What every alignment trainer takes, besides its data. */
 export const alignmentOptions = {
@@ -51,6 +60,30 @@ export function maxLengthOf(command: string, maxLength: number | undefined, mode
   const most = model.config.maxPositionEmbeddings;
   if (maxLength === undefined || maxLength <= most) return maxLength ?? most;
   throw new UsageError(`${command}: --max-length is ${maxLength}, at most the model's ${most} was needed`);
+}
+
+interface PairFiles {
+  data: string;
+  batchSize: number;
+  maxLength?: number | undefined;
+  validation?: string | undefined;
+  validateEvery?: number | undefined;
+  steps: number;
+}
+
+/** The pairs of `--data` and those of `--validation`; tells which rows were cut or left out. */
+export async function openPairs(command: string, given: PairFiles, model: Model, tokenizer: Tokenizer) {
+  const maxLength = maxLengthOf(command, given.maxLength, model);
+  const read = async (file: string, what: string) => {
+    const rows = await readPairs(file, { tokenizer, maxLength });
+    noteRows(what, rows.pairs, rows, maxLength);
+    return rows;
+  };
+  const data = await read(given.data, "pairs");
+  const validation = await validationOf(given, async (file) =>
+    packPairs((await read(file, "pairs of --validation")).pairs, given.batchSize),
+  );
+  return { data, validation, maxLength };
 }
 
 /** The model of `--reference`, if there is one. Throws UsageError for one with other tokens. */

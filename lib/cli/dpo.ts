@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { nearest } from "../core/nearest.ts";
-import { loadModel, packPairs, readPairs, saveAdapter, saveModel, trainDpo } from "../index.ts";
+import { loadModel, saveAdapter, saveModel, trainDpo } from "../index.ts";
 import { type PairLossName, pairLosses, pairLossOf } from "../train/pair_losses.ts";
 import { adapterOf, refuseUnused } from "./adapter_options.ts";
 import {
-  maxLengthOf,
+  openPairs,
   openReference,
   pairsOption,
   pick,
@@ -13,8 +13,7 @@ import {
 } from "./alignment_options.ts";
 import { alignmentLr } from "./optimizer_options.ts";
 import { command, UsageError } from "./options.ts";
-import { noteRows } from "./rows_note.ts";
-import { earlierSettings, train, validationOf } from "./training.ts";
+import { earlierSettings, train } from "./training.ts";
 
 const kLosses = Object.keys(pairLosses);
 
@@ -58,19 +57,10 @@ export default command({
   run: (given) => {
     const loss = lossOf(given.loss);
     return train("dpo", given, async ({ device, tokenizer, loop }) => {
-      const { out, dtype, batchSize } = given;
+      const { out, dtype } = given;
       refuseUnused("dpo", given);
       const model = await loadModel(given.model, { device, dtype });
-      const maxLength = maxLengthOf("dpo", given.maxLength, model);
-      const read = async (file: string, what: string) => {
-        const rows = await readPairs(file, { tokenizer, maxLength });
-        noteRows(what, rows.pairs, rows, maxLength);
-        return rows;
-      };
-      const data = await read(given.data, "pairs");
-      const validation = await validationOf(given, async (file) =>
-        packPairs((await read(file, "pairs of --validation")).pairs, batchSize),
-      );
+      const { data, validation, maxLength } = await openPairs("dpo", given, model, tokenizer);
       const reference = await openReference(given, { device, tokenizer });
       const adapter = adapterOf(model, given);
       const params = adapter?.params ?? model.params;

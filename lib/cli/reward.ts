@@ -1,21 +1,12 @@
 import path from "node:path";
 import { z } from "zod";
-import {
-  attachRewardHead,
-  loadModel,
-  packPairs,
-  readPairs,
-  saveAdapter,
-  saveModel,
-  trainReward,
-} from "../index.ts";
+import { attachRewardHead, loadModel, saveAdapter, saveModel, trainReward } from "../index.ts";
 import { adapterOf, refuseUnused } from "./adapter_options.ts";
-import { maxLengthOf, pairsOption, pick, preferenceOptions } from "./alignment_options.ts";
+import { openPairs, pairsOption, pick, preferenceOptions } from "./alignment_options.ts";
 import { alignmentLr } from "./optimizer_options.ts";
 import { command } from "./options.ts";
 import { kRewardHead } from "./reward_source.ts";
-import { noteRows } from "./rows_note.ts";
-import { earlierSettings, train, validationOf } from "./training.ts";
+import { earlierSettings, train } from "./training.ts";
 
 export default command({
   options: z.strictObject({
@@ -31,19 +22,10 @@ export default command({
   earlier: earlierSettings,
   run: (given) =>
     train("reward", given, async ({ device, tokenizer, loop }) => {
-      const { out, dtype, seed, batchSize } = given;
+      const { out, dtype, seed } = given;
       refuseUnused("reward", given);
       const model = await loadModel(given.model, { device, dtype });
-      const maxLength = maxLengthOf("reward", given.maxLength, model);
-      const read = async (file: string, what: string) => {
-        const rows = await readPairs(file, { tokenizer, maxLength });
-        noteRows(what, rows.pairs, rows, maxLength);
-        return rows;
-      };
-      const data = await read(given.data, "pairs");
-      const validation = await validationOf(given, async (file) =>
-        packPairs((await read(file, "pairs of --validation")).pairs, batchSize),
-      );
+      const { data, validation, maxLength } = await openPairs("reward", given, model, tokenizer);
       const head = attachRewardHead(model, { seed });
       const adapter = adapterOf(model, given);
       const params = adapter && { ...adapter.params, ...head.params };

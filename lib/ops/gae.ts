@@ -49,10 +49,7 @@ export function gae(options: GaeOptions): Gae {
   }
   return scope(() => {
     const { device } = rewards;
-    const offsets =
-      options.offsets instanceof Int32Array
-        ? device.tensor(options.offsets, [options.offsets.length])
-        : options.offsets;
+    const offsets = offsetsOn(rewards, options.offsets);
     const { T = 0, D = 0 } = check(spec, { rewards, values, offsets, lastValues });
     if (D < 0) throw new ShapeError("gae: offsets has no entries, [D+1] i32 was needed", "gae");
     const [advantages, returns] = [device.empty([T]), device.empty([T])];
@@ -60,3 +57,7 @@ export function gae(options: GaeOptions): Gae {
     return { advantages, returns };
   });
 }
+
+/** Where segments begin, [D+1] i32, on x's device. */
+export const offsetsOn = (x: Tensor, offsets: Tensor | Int32Array): Tensor =>
+  offsets instanceof Int32Array ? x.device.tensor(offsets, [offsets.length]) : offsets;

@@ -5,6 +5,12 @@ import { nodesOf, parse, type Source, sourcesIn } from "./sources.ts";
 /** The files of core that know neither devices nor the engine: the data pipeline runs in plain workers. */
 const plain = ["core/errors", "core/nearest", "core/options", "core/random"];
 
+/** All that stands below commands. */
+const below = [
+  ...["core", "ops", "nn", "io", "text", "data", "models", "adapters", "optim", "train", "generate"],
+  ...["report", "npm"],
+];
+
 /**
  * Who may know whom in lib/ (house.md §2). A word names a folder, or one file of it; "npm" allows packages, "type x" types
  * of x alone. Node's own modules and the folder itself are always allowed.
@@ -39,38 +45,8 @@ const mayImport: Record<string, readonly string[]> = {
   generate: ["core", "ops", "nn", "io", "text", "models", "adapters"],
   report: ["io", "type train"],
   // Trains by the trainers and writes about it: all that a command may use but commands.
-  study: [
-    "core",
-    "ops",
-    "nn",
-    "io",
-    "text",
-    "data",
-    "models",
-    "adapters",
-    "optim",
-    "train",
-    "generate",
-    "report",
-    "npm",
-  ],
-  cli: [
-    "index",
-    "core",
-    "ops",
-    "nn",
-    "io",
-    "text",
-    "data",
-    "models",
-    "adapters",
-    "optim",
-    "train",
-    "generate",
-    "report",
-    "study",
-    "npm",
-  ],
+  study: below,
+  cli: ["index", ...below, "study"],
 };
 
 interface Import {

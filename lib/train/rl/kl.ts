@@ -5,6 +5,7 @@ import { withoutGrad } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { add, copyInto, scale } from "../../ops/add.ts";
 import { multiply } from "../../ops/binary.ts";
+import { offsetsOn } from "../../ops/gae.ts";
 import { segmentExpand } from "../../ops/segment_sum.ts";
 import { clamp, exp, square } from "../../ops/unary.ts";
 import { listOf, shift, subtract } from "../preference/pair.ts";
@@ -63,10 +64,6 @@ export function klRewards(inputs: KlRewardInputs): Tensor {
     }),
   );
 }
-
-/** [B+1] i32 on x's device. */
-export const offsetsOn = (x: Tensor, offsets: Tensor | Int32Array): Tensor =>
-  offsets instanceof Int32Array ? x.device.tensor(offsets, [offsets.length]) : offsets;
 
 /** 1 at the last token of each completion, 0 elsewhere, [N] f32. */
 function lastTokens(offsets: Tensor, B: number, N: number): Tensor {
