@@ -36,6 +36,7 @@ main { display: grid; gap: 1rem; grid-template-columns: repeat(2, minmax(0, 1fr)
 .scroll { overflow-x: auto; margin-top: .75rem; position: relative; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 figure { margin: .75rem 0 0; }
+.chart { overflow-x: clip; }
 
 .values { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem 1.25rem; margin: .75rem 0 0; }
 .values dt { font-size: .8rem; color: var(--muted); overflow-wrap: anywhere; }
