@@ -1,0 +1,64 @@
+import type { Document, Verdict } from "./document.ts";
+
+/** The name a step has in a pipeline file ("filter.gopherQuality"), and its options as JSON: enough to make it again in a worker. */
+export interface StepDescription {
+  readonly step: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** What a step knows of the task that it runs in. A task is one share of the input files; tasks share nothing. */
+export interface TaskContext {
+  /** Number of the task, from 0, and how many there are. */
+  readonly task: number;
+  readonly tasks: number;
+  /** Aborts when the run is stopped. */
+  readonly signal: AbortSignal;
+  /** Counts a document as dropped, under the step's name and the reason, and keeps it where rejected ones are kept. */
+  drop(step: string, reason: string, document: Document): void | Promise<void>;
+  /** Adds to a number of the task's report: "filter.c4/lines dropped". */
+  count(name: string, amount?: number): void;
+}
+
+/** One step: documents in, documents out, a few of them in memory at a time. */
+export interface Step {
+  readonly description: StepDescription;
+  run(documents: AsyncIterable<Document>, context: TaskContext): AsyncIterable<Document>;
+}
+
+/** A step that judges each document by itself. */
+export interface Filter extends Step {
+  apply(document: Document): Verdict | Promise<Verdict>;
+}
+
+/** The first step: makes documents of files. Which task reads which file is the pipeline's business. */
+export interface Reader {
+  readonly description: StepDescription;
+  /** The input files, in an order that doesn't change. Throws ConfigError where there are none. */
+  files(): Promise<readonly string[]>;
+  read(file: string, context: TaskContext): AsyncIterable<Document>;
+}
+
+/** A filter of its name, its options and its judgement. */
+export function filterStep(
+  step: string,
+  options: Readonly<Record<string, unknown>>,
+  apply: (document: Document) => Verdict | Promise<Verdict>,
+): Filter {
+  return {
+    description: { step, options },
+    apply,
+    async *run(documents, context) {
+      for await (const document of documents) {
+        const verdict = await apply(document);
+        if (!verdict.keep) {
+          await context.drop(step, verdict.reason, document);
+          continue;
+        }
+        const { text = document.text, metadata } = verdict;
+        yield metadata || text !== document.text
+          ? { ...document, text, metadata: { ...document.metadata, ...metadata } }
+          : document;
+      }
+    },
+  };
+}
