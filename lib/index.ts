@@ -85,6 +85,7 @@ export {
   readPairs,
   readPrompts,
 } from "./text/alignment_rows.ts";
+export { type Question, readQuestions } from "./text/choices.ts";
 export type { Dropped } from "./text/encode_rows.ts";
 export type { EpochOptions } from "./text/epochs.ts";
 export { type ExampleBatchOptions, exampleBatches, packExamples } from "./text/example_batches.ts";
@@ -100,6 +101,7 @@ export { type GrpoOptions, type GrpoRollout, grpo, trainGrpo } from "./train/grp
 export { type KtoOptions, trainKto } from "./train/kto.ts";
 export { type LanguageModelLossOptions, languageModelLoss, logProbs } from "./train/loss.ts";
 export type { StepMetrics } from "./train/metrics.ts";
+export { type ChoiceEvaluation, evaluateChoices } from "./train/multiple_choice.ts";
 export type { PretrainData } from "./train/open_data.ts";
 export type { PairLossFunction, PairLossName, PairMeasures } from "./train/pair_losses.ts";
 export { type PpoOptions, type PpoRollout, type PpoTargets, ppo, trainPpo } from "./train/ppo.ts";

@@ -1,13 +1,35 @@
+import path from "node:path";
 import { z } from "zod";
-import { evaluateText, openCorpus, sequentialBatches, type TextEvaluation, textBytes } from "../index.ts";
+import {
+  type ChoiceEvaluation,
+  evaluateChoices,
+  evaluateText,
+  type Model,
+  openCorpus,
+  readQuestions,
+  sequentialBatches,
+  type TextEvaluation,
+  type Tokenizer,
+  textBytes,
+} from "../index.ts";
 import { modelOptions, withModel } from "./device.ts";
-import { command, filePath, jsonOption, kTextFiles } from "./options.ts";
+import { command, filePath, jsonOption, kTextFiles, namedFile, splitName, UsageError } from "./options.ts";
 import { printJson, printTable } from "./output.ts";
+
+interface Text extends TextEvaluation {
+  documents: number;
+}
 
 export default command({
   options: z.strictObject({
     ...modelOptions,
-    data: filePath().describe(`token file (.ds), or text: ${kTextFiles}`),
+    data: filePath().optional().describe(`token file (.ds), or text: ${kTextFiles}`),
+    choices: z
+      .array(namedFile())
+      .default([])
+      .describe(
+        "questions with several answers (.jsonl, .jsonl.gz, .parquet), in the shape of HellaSwag or ARC or as query, choices, gold; name=file names a set",
+      ),
     batchTokens: z
       .int()
       .min(1)
@@ -17,25 +39,57 @@ export default command({
       ),
     ...jsonOption,
   }),
-  run: (options) =>
-    withModel(options, async ({ model, tokenizer }) => {
-      const corpus = await openCorpus(options.data, tokenizer);
-      const measure = async (): Promise<TextEvaluation> => {
-        const { batchTokens } = options;
-        const maxLength = model.config.maxPositionEmbeddings;
-        const batches = await sequentialBatches(corpus, { batchTokens, maxLength });
-        return evaluateText(model, batches, await textBytes(corpus, tokenizer));
-      };
-      const result = await measure().finally(() => corpus.close?.());
-      if (options.json) printJson({ documents: corpus.documents, ...result });
-      else {
-        printTable([
-          ["documents", corpus.documents],
-          ["tokens", result.tokens],
-          ["loss", result.loss.toFixed(4)],
-          ["perplexity", result.perplexity.toPrecision(5)],
-          ["bits a byte", result.bitsPerByte.toFixed(4)],
-        ]);
+  run: (options) => {
+    if (options.data === undefined && options.choices.length === 0)
+      throw new UsageError("eval: neither --data nor --choices is given, one of them was needed");
+    return withModel(options, async ({ model, tokenizer }) => {
+      const { data, batchTokens } = options;
+      const text = data === undefined ? undefined : await evaluateFile(model, tokenizer, data, batchTokens);
+      const choices: Record<string, ChoiceEvaluation> = {};
+      for (const named of options.choices) {
+        const { name, file } = splitName(named);
+        const questions = await readQuestions(file);
+        const key = name ?? path.basename(file).replace(/\.(jsonl(\.gz)?|parquet)$/, "");
+        choices[key] = await evaluateChoices(model, tokenizer, questions, { batchTokens });
       }
-    }),
+      if (options.json) printJson({ ...text, ...(options.choices.length > 0 ? { choices } : {}) });
+      else printTable([...textLines(text), ...Object.entries(choices).map(choiceLine)]);
+    });
+  },
 });
+
+async function evaluateFile(
+  model: Model,
+  tokenizer: Tokenizer,
+  file: string,
+  batchTokens: number,
+): Promise<Text> {
+  const corpus = await openCorpus(file, tokenizer);
+  try {
+    const maxLength = model.config.maxPositionEmbeddings;
+    const batches = await sequentialBatches(corpus, { batchTokens, maxLength });
+    const measured = await evaluateText(model, batches, await textBytes(corpus, tokenizer));
+    return { documents: corpus.documents, ...measured };
+  } finally {
+    await corpus.close?.();
+  }
+}
+
+const textLines = (text: Text | undefined): [string, string | number][] =>
+  text
+    ? [
+        ["documents", text.documents],
+        ["tokens", text.tokens],
+        ["loss", text.loss.toFixed(4)],
+        ["perplexity", text.perplexity.toPrecision(5)],
+        ["bits a byte", text.bitsPerByte.toFixed(4)],
+      ]
+    : [];
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+const choiceLine = ([name, e]: [string, ChoiceEvaluation]): [string, string] => [
+  name,
+  `${percent(e.accuracy)} right, ${percent(e.accuracyNorm)} by length, ± ${percent(e.standardError)}; ` +
+    `guessing ${percent(e.chance)}; ${e.questions} questions${e.truncated > 0 ? `, ${e.truncated} choices cut on the left` : ""}`,
+];

@@ -86,6 +86,23 @@ describe("text and models", () => {
     expect(ofText.bitsPerByte).toBeCloseTo((ofText.loss * ofText.tokens) / Math.LN2 / bytes, 6);
   });
 
+  it("eval scores questions with several answers, beside a text or alone", async () => {
+    const dir = tempDir();
+    const data = writeTexts(path.join(dir, "d.jsonl"), 3);
+    const file = path.join(dir, "q.jsonl");
+    writeFileSync(file, `${JSON.stringify({ query: "the", choices: ["quick fox", "b", "c"], gold: 0 })}\n`);
+    const base = ["eval", "--model", llama];
+    const both = await json([...base, "--data", data, "--choices", file, `again=${file}`]);
+    expect(Object.keys(both.choices)).toEqual(["q", "again"]);
+    expect(both.choices.q).toMatchObject({ questions: 1, truncated: 0 });
+    expect(both.loss).toBeGreaterThan(0);
+    expect(await json([...base, "--choices", file])).toEqual({ choices: { q: both.choices.q } });
+    expect(await works([...base, "--choices", file])).toMatch(/q +\d+\.0 % right.*guessing 33\.3 %/);
+    const { code, stderr } = await mixwright(base);
+    expect(stderr).toMatch(/neither --data nor --choices/);
+    expect(code).toBe(2);
+  });
+
   it("generate streams the text that --json gives token by token", async () => {
     const args = ["generate", "--model", mixtral, "--max-new-tokens", "12", "--seed", "3"];
     const pieces = objectsIn(await works([...args, "--prompt", "the quick", "--json"]));
