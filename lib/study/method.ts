@@ -29,7 +29,10 @@ export function attachMethod(model: Model, method: Method, seed: number): Adapte
 }
 
 /** AdamW with clipping, the same for all methods but for the learning rate: a warm-up, then down to a tenth. */
-export function optimizerOf(settings: StudySettings, lr: number): Optimizer {
+export function optimizerOf(
+  settings: Pick<StudySettings, "steps" | "clip" | "weightDecay" | "warmupSteps" | "schedule">,
+  lr: number,
+): Optimizer {
   const { steps, clip, weightDecay, warmupSteps: warmup = Math.floor(steps / 20) } = settings;
   const after = {
     constant: () => schedule.constant(lr),
