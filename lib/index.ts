@@ -96,6 +96,7 @@ export { type Examples, readExamples } from "./text/examples.ts";
 export type { Example, ExampleOptions, SftRow } from "./text/sft_row.ts";
 export { type BatchSource, packBatch, type SourceShare, type TokenBatch } from "./text/token_batch.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+export { type TrainTokenizerOptions, trainTokenizer } from "./text/train_tokenizer.ts";
 export type { TrainingData } from "./train/batch_source.ts";
 export type { CheckpointOptions, Fork } from "./train/checkpoint.ts";
 export { type DpoOptions, trainDpo } from "./train/dpo.ts";

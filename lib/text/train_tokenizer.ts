@@ -1,7 +1,10 @@
+import { createWriteStream } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Worker } from "node:worker_threads";
 import { ConfigError, MixwrightError } from "../core/errors.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
@@ -30,11 +33,12 @@ const kTrained = 30_000;
 
 /**
  * Learns a byte-level BPE tokenizer (Sennrich et al. 2016; GPT-2's splitting) and writes it to `dir` as tokenizer.json and
- * tokenizer_config.json. Merges are learned in order, so a smaller vocabulary is the beginning of a larger one. Throws
- * ConfigError for a size out of range.
+ * tokenizer_config.json, by the package `tokenizers`, which reads the texts from a temporary file. Merges are learned in
+ * order, so a smaller vocabulary is the beginning of a larger one. Throws ConfigError for a size out of range, and for texts
+ * that don't have as many merges.
  */
 export async function trainTokenizer(
-  texts: readonly string[],
+  texts: Iterable<string> | AsyncIterable<string>,
   dir: string,
   options: TrainTokenizerOptions,
 ): Promise<void> {
@@ -46,7 +50,15 @@ export async function trainTokenizer(
       "vocabSize",
     );
   }
-  const merges = (await learnMerges(texts)).slice(0, vocabSize - fewest);
+  const learned = await learnMerges(texts);
+  if (learned.length < vocabSize - fewest) {
+    throw new ConfigError(
+      `trainTokenizer: the texts have ${learned.length} merges, ${vocabSize - fewest} were needed for a vocabulary of ${vocabSize}. ` +
+        "Give more text, or a smaller vocabSize",
+      "vocabSize",
+    );
+  }
+  const merges = learned.slice(0, vocabSize - fewest);
   const alphabet = byteAlphabet();
   const tokens = [...specialTokens, ...alphabet, ...merges.map(([a, b]) => a + b)];
   const json = {
@@ -91,12 +103,12 @@ export async function trainTokenizer(
   });
 }
 
-async function learnMerges(texts: readonly string[]): Promise<[string, string][]> {
+async function learnMerges(texts: Iterable<string> | AsyncIterable<string>): Promise<[string, string][]> {
   const scratch = await mkdtemp(path.join(tmpdir(), "mixwright-bpe-"));
   try {
     const file = path.join(scratch, "texts.txt");
     const out = path.join(scratch, "tokenizer.json");
-    await writeFile(file, texts.join("\n"));
+    await pipeline(Readable.from(lines(texts)), createWriteStream(file));
     const tokenizers = createRequire(import.meta.url).resolve("tokenizers");
     await ended(new Worker(kThreadSource, { eval: true, workerData: { tokenizers, file, out } }));
     const trained = JSON.parse(await readFile(out, "utf8")) as {
@@ -108,6 +120,10 @@ async function learnMerges(texts: readonly string[]): Promise<[string, string][]
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+async function* lines(texts: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
+  for await (const text of texts) yield `${text}\n`;
 }
 
 const ended = (worker: Worker): Promise<void> =>
