@@ -1,3 +1,5 @@
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { FromWorker, ToWorker } from "./pipeline_worker.ts";
 import type { Task, TaskFailure, TaskProgress } from "./run_task.ts";
@@ -53,11 +55,7 @@ export class PipelineThread {
   }
 
   private start(): Worker {
-    // From source, as in our own tests, the thread needs what reads TypeScript.
-    const source = import.meta.url.endsWith(".ts");
-    const file = new URL(source ? "./pipeline_worker.ts" : "./pipeline_worker.js", import.meta.url);
-    const workerData = { steps: this.steps };
-    const worker = new Worker(file, { workerData, ...(source && { execArgv: ["--import", "tsx"] }) });
+    const worker = startThread({ steps: this.steps });
     worker.on("error", (error) => {
       this.stray = error;
     });
@@ -66,4 +64,15 @@ export class PipelineThread {
     });
     return worker;
   }
+}
+
+function startThread(workerData: unknown): Worker {
+  if (!import.meta.url.endsWith(".ts"))
+    return new Worker(new URL("./pipeline_worker.js", import.meta.url), { workerData });
+  // From source, as in our own tests: a thread doesn't inherit what reads TypeScript.
+  const own = createRequire(import.meta.url).resolve("tsx/package.json");
+  const tsx = new URL("./dist/esm/api/index.mjs", pathToFileURL(own)).href;
+  const file = new URL("./pipeline_worker.ts", import.meta.url).href;
+  const script = `import("${tsx}").then(({ register }) => { register(); return import("${file}"); });`;
+  return new Worker(script, { eval: true, workerData });
 }
