@@ -16,6 +16,7 @@ export {
   textBytes,
   tokenizeDocuments,
 } from "./data/corpus.ts";
+export type { Document, Verdict } from "./data/document.ts";
 export { type MixPart, type Mixture, mix, mixBatches } from "./data/mix.ts";
 export { openCorpus } from "./data/open_corpus.ts";
 export {
@@ -24,9 +25,21 @@ export {
   type SequentialOptions,
   sequentialBatches,
 } from "./data/packed_batches.ts";
+export {
+  type Pipeline,
+  type PipelineReport,
+  pipeline,
+  type RunOptions,
+  type RunProgress,
+} from "./data/pipeline.ts";
+export * as read from "./data/readers/index.ts";
+export type { Filter, Output, Reader, Step, StepDescription, TaskContext, Writer } from "./data/step.ts";
+export * as step from "./data/steps/index.ts";
+export type { Counts, StepCounts } from "./data/task_counts.ts";
 export { readTexts } from "./data/text_files.ts";
 export { openTokenFile, type TokenFile, type TokenFileInfo } from "./data/token_file.ts";
 export { writeTokenFile } from "./data/write_token_file.ts";
+export * as write from "./data/writers/index.ts";
 export { type GenerateBatchOptions, type GeneratedBatch, generateBatch } from "./generate/batch.ts";
 export { type FinishReason, type Generated, type GenerateOptions, generate } from "./generate/generate.ts";
 export { type Row, readRows } from "./io/rows.ts";

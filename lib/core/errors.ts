@@ -85,3 +85,19 @@ export class ConfigError extends MixwrightError {
     super(message);
   }
 }
+
+/** A run of a pipeline some of whose tasks failed: which ones, in what step, on what document and file. */
+export class PipelineError extends MixwrightError {
+  constructor(
+    message: string,
+    readonly failures: readonly {
+      readonly task: number;
+      readonly step: string;
+      readonly document?: string | undefined;
+      readonly file?: string | undefined;
+      readonly message: string;
+    }[] = [],
+  ) {
+    super(message);
+  }
+}

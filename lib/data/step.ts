@@ -1,3 +1,4 @@
+import type { Compression } from "../io/staged_file.ts";
 import type { Document, Verdict } from "./document.ts";
 
 /** The name a step has in a pipeline file ("filter.gopherQuality"), and its options as JSON: enough to make it again in a worker. */
@@ -17,12 +18,31 @@ export interface TaskContext {
   drop(step: string, reason: string, document: Document): void | Promise<void>;
   /** Adds to a number of the task's report: "filter.c4/lines dropped". */
   count(name: string, amount?: number): void;
+  /**
+   * Opens an output file of the task. It gets its name when the whole task is through: a task that fails or is killed leaves
+   * no output, and is made anew by a rerun. The pipeline closes it, after the last step has ended.
+   */
+  create(file: string, compression?: Compression): Promise<Output>;
 }
+
+/** A file that a step writes. */
+export interface Output {
+  /** Resolves when there is room for more; the bytes are not to be changed after. Throws what the system says. */
+  write(content: string | Uint8Array): Promise<void>;
+}
+
+/** Name of a task's output without its ending, as datatrove has it: 00000. */
+export const taskName = ({ task }: Pick<TaskContext, "task">): string => String(task).padStart(5, "0");
 
 /** One step: documents in, documents out, a few of them in memory at a time. */
 export interface Step {
   readonly description: StepDescription;
   run(documents: AsyncIterable<Document>, context: TaskContext): AsyncIterable<Document>;
+}
+
+/** A step that may also say where the run keeps what any step drops. */
+export interface Writer extends Step {
+  readonly rejected?: string | undefined;
 }
 
 /** A step that judges each document by itself. */

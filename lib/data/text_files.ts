@@ -12,15 +12,15 @@ const kDocumentSeparator = "<|endoftext|>";
  * - `.txt`: what stands between lines of only `<|endoftext|>`, without the line break before those or at the file's end; a
  *   file without such a line is one document. Empty documents are left out.
  *
- * Both may be gzipped (`.gz`).
+ * Both may be compressed (`.gz`, `.zst`).
  * @throws FormatError with the line, for a line without `text`, or one that can't be read; ConfigError for other names.
  */
 export async function* readTexts(file: string): AsyncGenerator<string, void, undefined> {
-  if (/\.jsonl(\.gz)?$/.test(file)) yield* jsonlTexts(file);
-  else if (/\.txt(\.gz)?$/.test(file)) yield* separatedTexts(file);
+  if (/\.jsonl(\.gz|\.zst)?$/.test(file)) yield* jsonlTexts(file);
+  else if (/\.txt(\.gz|\.zst)?$/.test(file)) yield* readSeparatedTexts(file);
   else {
     throw new ConfigError(
-      `readTexts: ${file} ends in none of .jsonl, .jsonl.gz, .txt, .txt.gz, which are read`,
+      `readTexts: ${file} ends in none of .jsonl, .txt (also with .gz or .zst behind), which are read`,
       "file",
     );
   }
@@ -41,7 +41,8 @@ async function* jsonlTexts(file: string): AsyncGenerator<string> {
   }
 }
 
-async function* separatedTexts(file: string): AsyncGenerator<string> {
+/** What stands between the lines of only `<|endoftext|>` in a text file of any name. */
+export async function* readSeparatedTexts(file: string): AsyncGenerator<string> {
   let lines: string[] = [];
   for await (const { text } of readLines(file)) {
     if (text.trim() !== kDocumentSeparator) {

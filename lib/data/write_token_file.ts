@@ -26,8 +26,8 @@ export async function writeTokenFile(
       "vocabSize",
     );
   }
-  const tokenBytes = vocabSize <= 2 ** 16 ? 2 : 4;
-  const tokenizer = from.tokenizer && (await identityOf(from.tokenizer));
+  const tokenBytes = tokenBytesOf(vocabSize);
+  const tokenizer = from.tokenizer && (await tokenizerIdentity(from.tokenizer));
   let count = 0;
   let tokens = 0;
   let info!: TokenFileInfo;
@@ -37,26 +37,39 @@ export async function writeTokenFile(
       const data = new ChunkWriter(dataHandle);
       for await (const ids of documents) {
         checkIds(ids, vocabSize, file, count);
-        await data.write(Buffer.from((tokenBytes === 2 ? Uint16Array : Uint32Array).from(ids).buffer));
+        await data.write(bytesOfIds(ids, tokenBytes));
         tokens += ids.length;
         count++;
-        await index.write(Buffer.from(BigUint64Array.of(BigInt(tokens)).buffer));
+        await index.write(bytesOfEnd(tokens));
       }
       await data.flush();
       await index.flush();
       await rm(`${file}.index`, { force: true });
     });
     info = { documents: count, tokens, tokenBytes, vocabSize, ...(tokenizer && { tokenizer }) };
-    await writeText(`${file}.json`, `${JSON.stringify(info, null, 2)}\n`);
-    await writeText(
-      `${file}.metadata`,
-      `${tokenizer?.name ?? "Unknown Tokenizer"}|${tokenBytes}\n${tokens}\n`,
-    );
+    for (const [suffix, text] of Object.entries(textsBeside(info))) await writeText(`${file}${suffix}`, text);
   });
   return info;
 }
 
-async function identityOf({ dir }: Tokenizer): Promise<{ name: string; sha256: string }> {
+/** Bytes of an id: two where the vocabulary fits. */
+export const tokenBytesOf = (vocabSize: number): 2 | 4 => (vocabSize <= 2 ** 16 ? 2 : 4);
+
+/** Ids as they stand in the file. */
+export const bytesOfIds = (ids: ArrayLike<number>, tokenBytes: 2 | 4): Buffer =>
+  Buffer.from((tokenBytes === 2 ? Uint16Array : Uint32Array).from(ids).buffer);
+
+/** The end of a document as it stands in the index. */
+export const bytesOfEnd = (tokens: number): Buffer => Buffer.from(BigUint64Array.of(BigInt(tokens)).buffer);
+
+/** The texts beside a token file, by what their names end in: ours, and datatrove's two lines. */
+export const textsBeside = (info: TokenFileInfo): Record<".json" | ".metadata", string> => ({
+  ".json": `${JSON.stringify(info, null, 2)}\n`,
+  ".metadata": `${info.tokenizer?.name ?? "Unknown Tokenizer"}|${info.tokenBytes}\n${info.tokens}\n`,
+});
+
+/** Which tokenizer wrote a token file. */
+export async function tokenizerIdentity({ dir }: Tokenizer): Promise<{ name: string; sha256: string }> {
   const bytes = await readFile(path.join(dir, "tokenizer.json"));
   return {
     name: path.basename(path.resolve(dir)),

@@ -108,7 +108,7 @@ async function syncFile(file: string): Promise<void> {
 }
 
 /** Makes a rename inside `dir` survive a power cut. Windows has no such call, and journals renames itself. */
-async function syncFolder(dir: string): Promise<void> {
+export async function syncFolder(dir: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(dir, "r");
   try {

@@ -11,9 +11,9 @@ export interface JsonLine {
 }
 
 /**
- * Reads a file of one JSON value a line, UTF-8, gzipped if its name ends in ".gz". Holds one line at a time; lines of
+ * Reads a file of one JSON value a line, UTF-8, decompressed if its name ends in ".gz" or ".zst". Holds one line at a time; lines of
  * white space are skipped.
- * @throws FormatError with file and line if a line is not JSON or not UTF-8, or the gzip data is damaged or cut off.
+ * @throws FormatError with file and line if a line is not JSON or not UTF-8, or the compressed data is damaged or cut off.
  */
 export async function* readJsonl(file: string): AsyncGenerator<JsonLine, void, undefined> {
   for await (const { text, line } of readLines(file)) {

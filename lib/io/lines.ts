@@ -1,8 +1,5 @@
-import { createReadStream } from "node:fs";
-import type { Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
 import { FormatError } from "../core/errors.ts";
-import { systemReason } from "./system_error.ts";
+import { readBytes } from "./read_bytes.ts";
 
 /** One line of a text file, without its line feed; `line` counts from 1. */
 export interface TextLine {
@@ -11,13 +8,13 @@ export interface TextLine {
 }
 
 /**
- * Reads a text file line by line, UTF-8, gzipped if its name ends in ".gz". Holds one line at a time.
- * @throws FormatError with file and line if a line is not UTF-8, the gzip data is damaged or cut off, or there is no file.
+ * Reads a text file line by line, UTF-8, decompressed if its name ends in ".gz" or ".zst". Holds one line at a time.
+ * @throws FormatError with file and line if a line is not UTF-8, the compressed data is damaged or cut off, or there is no file.
  */
 export async function* readLines(file: string): AsyncGenerator<TextLine, void, undefined> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let line = 0;
-  for await (const bytes of splitLines(file, () => line + 1)) {
+  for await (const bytes of readByteLines(file)) {
     line++;
     let text: string;
     try {
@@ -29,35 +26,20 @@ export async function* readLines(file: string): AsyncGenerator<TextLine, void, u
   }
 }
 
-/** The lines of a file as bytes. Node's readline would also split at U+2028, which JSON strings may hold. */
-async function* splitLines(file: string, line: () => number): AsyncGenerator<Uint8Array> {
-  const source = createReadStream(file, { highWaterMark: 2 ** 18 });
-  let stream: Readable = source;
-  if (file.endsWith(".gz")) {
-    const gunzip = createGunzip();
-    source.on("error", (error) => gunzip.destroy(error));
-    stream = source.pipe(gunzip);
-  }
-  let pieces: Buffer[] = [];
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      let begin = 0;
-      for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, begin)) {
-        const last = chunk.subarray(begin, end);
-        yield pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
-        pieces = [];
-        begin = end + 1;
-      }
-      if (begin < chunk.length) pieces.push(chunk.subarray(begin));
+/** The same as bytes, whatever they are. Node's readline would also split at U+2028, which JSON strings may hold. */
+export async function* readByteLines(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+  let pieces: Uint8Array[] = [];
+  let line = 1;
+  for await (const chunk of readBytes(file, () => line)) {
+    let begin = 0;
+    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, begin)) {
+      const last = chunk.subarray(begin, end);
+      yield pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+      line++;
+      pieces = [];
+      begin = end + 1;
     }
-  } catch (error) {
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    if (!code.startsWith("Z_"))
-      throw new FormatError(`${file}: ${systemReason(error as NodeJS.ErrnoException)}`, file);
-    throw new FormatError(`${file}:${line()}: the gzip data is damaged (${message}).`, file, line());
-  } finally {
-    source.destroy();
-    stream.destroy();
+    if (begin < chunk.length) pieces.push(chunk.subarray(begin));
   }
   if (pieces.length > 0) yield Buffer.concat(pieces);
 }

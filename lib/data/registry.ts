@@ -1,0 +1,64 @@
+import { ConfigError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
+import { isObject } from "../io/json.ts";
+import type { Reader, Step, StepDescription } from "./step.ts";
+
+type Options = Readonly<Record<string, unknown>>;
+type Make = (options: Options) => Reader | Step;
+
+/** A step whose factory takes one of its options first; a factory that takes its options alone is loaded as it is. */
+const first =
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+    (key: string, load: () => Promise<(first: any, options: any) => Reader | Step>) =>
+    async (): Promise<Make> => {
+      const make = await load();
+      return ({ [key]: given, ...options }) => make(given, options);
+    };
+
+/**
+ * Every step that can be made from its description: in a worker, or from a pipeline file. A new one is a line here. Only
+ * what is asked for is loaded.
+ */
+const registry: Readonly<Record<string, () => Promise<Make>>> = {
+  "read.jsonl": first("files", async () => (await import("./readers/jsonl.ts")).jsonl),
+  "read.parquet": first("files", async () => (await import("./readers/parquet.ts")).parquet),
+  "read.text": first("files", async () => (await import("./readers/text.ts")).text),
+  "step.module": first("file", async () => (await import("./steps/module.ts")).module),
+  "write.jsonl": first("dir", async () => (await import("./writers/jsonl.ts")).jsonl),
+  "write.parquet": first("dir", async () => (await import("./writers/parquet.ts")).parquet),
+  "write.tokens": first("dir", async () => (await import("./writers/tokens.ts")).tokens),
+};
+
+export const stepNames = (): string[] => Object.keys(registry);
+
+export const isRegistered = ({ step }: StepDescription): boolean => step in registry;
+
+/** Makes a step anew. Throws ConfigError for a name that isn't known, and what the step says of its options. */
+export async function makeStep({ step, options }: StepDescription): Promise<Reader | Step> {
+  const load = registry[step];
+  if (!load) {
+    const meant = nearest(step, stepNames());
+    throw new ConfigError(
+      `pipeline: unknown step "${step}"${meant ? `, is it ${meant}?` : "."} Known are ${stepNames().join(", ")}`,
+      step,
+    );
+  }
+  return (await load())(options);
+}
+
+/** The place in a value that JSON would not keep as it is, with what stands there; undefined if there is none. */
+export function notJson(value: unknown, place: string): string | undefined {
+  if (value === undefined || value === null || ["string", "boolean"].includes(typeof value)) return undefined;
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : `${place} is ${value}`;
+  const entries = Array.isArray(value)
+    ? value.map((item, i) => [`[${i}]`, item] as const)
+    : isObject(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value))
+      ? Object.entries(value).map(([key, item]) => [`.${key}`, item] as const)
+      : undefined;
+  if (!entries) return `${place} is a ${typeof value === "object" ? value.constructor.name : typeof value}`;
+  for (const [key, item] of entries) {
+    const found = notJson(item, `${place}${key}`);
+    if (found) return found;
+  }
+  return undefined;
+}

@@ -1,0 +1,2 @@
+export { filterStep as filter } from "../step.ts";
+export { module } from "./module.ts";

@@ -1,0 +1,61 @@
+import { appendFile, mkdir, rm } from "node:fs/promises";
+import path from "node:path";
+import { ConfigError } from "../core/errors.ts";
+import { readTextIfThere } from "../io/read_text.ts";
+import { type Compression, StagedFile, stagedName } from "../io/staged_file.ts";
+import type { Output } from "./step.ts";
+
+/**
+ * The output files of one task: all get their names together, or none is left. Their names stand in a journal before they
+ * are made, so that after a kill the next try knows what to remove, even what it wouldn't write itself.
+ */
+export class TaskOutputs {
+  private readonly files = new Map<string, Promise<StagedFile>>();
+
+  /** `journal` is undefined where nothing is remembered of the run. */
+  constructor(private readonly journal?: string) {}
+
+  /** Opens a file that no other step of the task writes; throws ConfigError if one does. */
+  create(file: string, compression?: Compression): Promise<Output> {
+    const target = path.resolve(file);
+    if (this.files.has(target)) {
+      throw new ConfigError(
+        `pipeline: two steps write ${file}, a file for each was needed. Give each a folder`,
+        "dir",
+      );
+    }
+    const opened = this.note(target).then(() => StagedFile.open(target, compression));
+    this.files.set(target, opened);
+    return opened;
+  }
+
+  /** Flushes everything, then gives the files their names, in the order in which they were opened. */
+  async commit(): Promise<void> {
+    const files = await Promise.all(this.files.values());
+    for (const file of files) await file.finish();
+    for (const file of files) await file.commit();
+  }
+
+  /** Removes what the task has written so far. */
+  async discard(): Promise<void> {
+    for (const opened of await Promise.allSettled(this.files.values()))
+      if (opened.status === "fulfilled") await opened.value.discard();
+  }
+
+  private async note(file: string): Promise<void> {
+    if (this.journal === undefined) return;
+    await mkdir(path.dirname(this.journal), { recursive: true });
+    await appendFile(this.journal, `${JSON.stringify(file)}\n`);
+  }
+}
+
+/** Removes what a task left that was killed, with or without its final name, and then the journal. */
+export async function removeLeftovers(journal: string): Promise<void> {
+  const lines = (await readTextIfThere(journal))?.split("\n") ?? [];
+  // The last line is empty, or was cut off by the kill: then its file was not made.
+  for (const line of lines.slice(0, -1)) {
+    const file = JSON.parse(line) as string;
+    for (const name of [file, stagedName(file)]) await rm(name, { force: true });
+  }
+  await rm(journal, { force: true });
+}

@@ -1,0 +1,3 @@
+export { type JsonlOptions, jsonl } from "./jsonl.ts";
+export { type ParquetOptions, parquet } from "./parquet.ts";
+export { type TokensOptions, tokens } from "./tokens.ts";
