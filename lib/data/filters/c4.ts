@@ -107,13 +107,15 @@ function wordsUnfit(
   end: number,
   { maxWordLength, minWordsPerLine }: Settings,
 ): boolean {
+  // In a short line no word is too long.
+  const longest = maxWordLength !== null && end - start > maxWordLength ? maxWordLength : Number.POSITIVE_INFINITY;
   let words = 0;
   for (let at = start; at < end; ) {
+    if (longest === Number.POSITIVE_INFINITY && words >= (minWordsPerLine ?? 0)) return false;
     const from = at;
     while (at < end && !(classOf[text.codes[at]!]! & SPACE)) at++;
     words++;
-    if (maxWordLength !== null && at - from > maxWordLength && codePoints(text, from, at) > maxWordLength)
-      return true;
+    if (at - from > longest && codePoints(text, from, at) > longest) return true;
     at = skipSpace(text.codes, at, end);
   }
   return minWordsPerLine !== null && words < minWordsPerLine;

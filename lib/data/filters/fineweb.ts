@@ -97,7 +97,7 @@ function listOrMenu(
   if (settings.newLineRatio === null) return undefined;
   const isList = (words: number): boolean => tooMuch(newlines / words, settings.newLineRatio);
   // There are at least as many words as pieces between spaces: where those suffice, words needn't be told apart.
-  if (settings.language === "en" && !isList(pieces(codes))) return undefined;
+  if (settings.language === "en" && !isList(pieces(codes, 1 + newlines / settings.newLineRatio))) return undefined;
   return isList(wordsOf(text, settings.language).words.count) ? "list_ratio" : undefined;
 }
 
@@ -112,11 +112,11 @@ function fullLines({ codes }: TextCodes): [number, number][] {
   return full;
 }
 
-/** What stands between white space. */
-function pieces({ codes, length }: TextCodes): number {
+/** How many pieces stand between white space; more than `enough` needn't be counted. */
+function pieces({ codes, length }: TextCodes, enough: number): number {
   let count = 0;
   let before: number = SPACE;
-  for (let at = 0; at < length; at++) {
+  for (let at = 0; at < length && count <= enough; at++) {
     const space = classOf[codes[at]!]! & SPACE;
     count += before & ~space;
     before = space;

@@ -3,8 +3,9 @@ import type { Document, Verdict } from "../document.ts";
 import { type Filter, filterStep } from "../step.ts";
 import { skipSpace, trimEnd } from "../words/lines.ts";
 import { codePoints, codesOf, type TextCodes, wordsOf } from "../words/text_words.ts";
+import { Ngrams } from "./ngrams.ts";
 import { above, type RuleOptions, ruleSettings, type Threshold } from "./preset.ts";
-import { Ngrams, repeatedRanges } from "./repeated.ts";
+import { repeatedRanges } from "./repeated.ts";
 
 /** Words of an n-gram, and the greatest share of the text's characters. */
 export type NgramShare = readonly [n: number, share: number];

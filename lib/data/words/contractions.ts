@@ -80,15 +80,27 @@ export const longestException: number = Math.max(...[...exceptions.keys()].map((
 const slot = (first: number, last: number, length: number): number =>
   (first * 37 + last * 59 + length * 1021) & 0x3fff;
 
-const maybe = new Uint8Array(0x4000);
-for (const word of exceptions.keys()) {
-  maybe[slot(word.charCodeAt(0), word.charCodeAt(word.length - 1), word.length)] = 1;
+/** The exceptions of each slot; nearly all slots are empty. */
+const bySlot = new Map<number, { codes: Uint16Array; lengths: readonly number[] }[]>();
+const taken = new Uint8Array(0x4000);
+for (const [word, lengths] of exceptions) {
+  const codes = Uint16Array.from({ length: word.length }, (_, i) => word.charCodeAt(i));
+  const at = slot(codes[0]!, codes.at(-1)!, codes.length);
+  bySlot.set(at, [...(bySlot.get(at) ?? []), { codes, lengths }]);
+  taken[at] = 1;
 }
 
 /** Lengths of the words of codes [start, end) if they are an exception. What is none costs a look at its two ends. */
 export function exceptionAt(codes: Uint16Array, start: number, end: number): readonly number[] | undefined {
   const length = end - start;
   if (length > longestException || length === 0) return undefined;
-  if (maybe[slot(codes[start]!, codes[end - 1]!, length)] === 0) return undefined;
-  return exceptions.get(String.fromCharCode(...codes.subarray(start, end)));
+  const at = slot(codes[start]!, codes[end - 1]!, length);
+  if (taken[at] === 0) return undefined;
+  for (const exception of bySlot.get(at)!) {
+    if (exception.codes.length !== length) continue;
+    let same = 0;
+    while (same < length && exception.codes[same] === codes[start + same]) same++;
+    if (same === length) return exception.lengths;
+  }
+  return undefined;
 }
