@@ -23,6 +23,7 @@ const registry: Readonly<Record<string, () => Promise<Make>>> = {
   "read.jsonl": first("files", async () => (await import("./readers/jsonl.ts")).jsonl),
   "read.parquet": first("files", async () => (await import("./readers/parquet.ts")).parquet),
   "read.text": first("files", async () => (await import("./readers/text.ts")).text),
+  "stats.histograms": first("dir", async () => (await import("./stats/histograms.ts")).histograms),
   "step.module": first("file", async () => (await import("./steps/module.ts")).module),
   "write.jsonl": first("dir", async () => (await import("./writers/jsonl.ts")).jsonl),
   "write.parquet": first("dir", async () => (await import("./writers/parquet.ts")).parquet),

@@ -43,7 +43,7 @@ const mayImport: Record<string, readonly string[]> = {
     "data/packed_batches",
   ],
   generate: ["core", "ops", "nn", "io", "text", "models", "adapters"],
-  report: ["io", "type train"],
+  report: ["io", "type train", "type data"],
   // Trains by the trainers and writes about it: all that a command may use but commands.
   study: below,
   cli: ["index", ...below, "study"],

@@ -1,0 +1,1 @@
+export { histograms, readHistograms } from "./histograms.ts";
