@@ -10,11 +10,7 @@ export default command({
   argument: "pipeline",
   options: z.strictObject({
     pipeline: filePath().describe("YAML file with the steps"),
-    workers: z
-      .int()
-      .min(1)
-      .optional()
-      .describe("tasks at once, each on a thread (default: one a core)"),
+    workers: z.int().min(1).optional().describe("tasks at once, each on a thread (default: one a core)"),
     tasks: z.int().min(1).optional().describe("shares of the input files (default: one for each file)"),
     state: filePath()
       .optional()
