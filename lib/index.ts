@@ -32,7 +32,9 @@ export {
   type RunOptions,
   type RunProgress,
 } from "./data/pipeline.ts";
+export { type PipelineSettings, readPipelineFile } from "./data/pipeline_file.ts";
 export * as read from "./data/readers/index.ts";
+export { type Share, shareOf } from "./data/share.ts";
 export type { Filter, Output, Reader, Step, StepDescription, TaskContext, Writer } from "./data/step.ts";
 export * as step from "./data/steps/index.ts";
 export type { Counts, StepCounts } from "./data/task_counts.ts";

@@ -2,12 +2,20 @@
 import { CommanderError, Command as Program } from "commander";
 import { MixwrightError } from "../core/errors.ts";
 import { isSystemError, systemMessage } from "../io/system_error.ts";
-import { addFlags, type Command, readSettings, UsageError } from "./options.ts";
+import {
+  addFlags,
+  type Command,
+  type CommandGroup,
+  type CommandTable,
+  readSettings,
+  UsageError,
+} from "./options.ts";
 import { packageVersion } from "./versions.ts";
 
 /** Every command: what it does, and where it is. A new one is a line here. */
-const commands: Record<string, [summary: string, load: () => Promise<{ default: Command }>]> = {
+const commands: CommandTable<Command | CommandGroup> = {
   quickstart: ["train a small model and adapt it, from text to report", () => import("./quickstart.ts")],
+  data: ["make training text: pipelines of filters over crawls and files", () => import("./data.ts")],
   tokenize: ["turn a text file into a token file", () => import("./tokenize.ts")],
   pretrain: ["train a model on text, all its weights", () => import("./pretrain.ts")],
   sft: ["train a model on examples, or an adapter for it", () => import("./sft.ts")],
@@ -31,20 +39,34 @@ async function main(args: readonly string[]): Promise<void> {
     .version(packageVersion())
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
-  // Only the command that runs is loaded: doctor has to work where others can't.
-  const asked = args.slice(0, 2).find((arg) => arg in commands);
-  for (const [name, [summary, load]] of Object.entries(commands)) {
-    const sub = program.command(name).description(summary);
-    if (name !== asked) continue;
+  await addCommands(program, commands, args, []);
+  if (args.length === 0) program.help({ error: true });
+  await program.parseAsync(args, { from: "user" });
+}
+
+/** Adds commands to a program. Only the one that runs is loaded: doctor has to work where others can't. */
+async function addCommands(
+  to: Program,
+  table: CommandTable<Command | CommandGroup>,
+  args: readonly string[],
+  words: readonly string[],
+): Promise<void> {
+  const at = args.slice(0, 2).findIndex((arg) => arg in table);
+  for (const [name, [summary, load]] of Object.entries(table)) {
+    const sub = to.command(name).description(summary);
+    if (name !== args[at]) continue;
     const { default: spec } = await load();
+    const path = [...words, name];
+    if ("commands" in spec) {
+      await addCommands(sub, spec.commands, args.slice(at + 1), path);
+      continue;
+    }
     addFlags(sub, spec);
     sub.action(async (...actual: unknown[]) => {
       const argument = spec.argument ? (actual[0] as string | undefined) : undefined;
-      await spec.run(await readSettings(name, spec, { flags: sub.opts(), argument }));
+      await spec.run(await readSettings(path.join(" "), spec, { flags: sub.opts(), argument }));
     });
   }
-  if (args.length === 0) program.help({ error: true });
-  await program.parseAsync(args, { from: "user" });
 }
 
 /** Says what went wrong, in one line, and returns the exit code. */

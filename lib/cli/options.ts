@@ -24,6 +24,14 @@ export interface Command<S extends Shape = Shape> {
   run(options: z.output<z.ZodObject<S>>): Promise<void>;
 }
 
+/** What a word of the command line leads to: what it does, and where it is. */
+export type CommandTable<T> = Record<string, [summary: string, load: () => Promise<{ default: T }>]>;
+
+/** Several commands behind one word. */
+export interface CommandGroup {
+  commands: CommandTable<Command>;
+}
+
 /** Types a command by its own options, and gives it `--json`. */
 export function command<S extends Shape>(spec: Command<S & JsonOption>): Command {
   return spec as unknown as Command;

@@ -3,17 +3,16 @@ import { nearest } from "../core/nearest.ts";
 import { isObject } from "../io/json.ts";
 import type { Reader, Step, StepDescription } from "./step.ts";
 
-type Options = Readonly<Record<string, unknown>>;
-type Make = (options: Options) => Reader | Step;
+/** Makes a step of its options; it refuses those that it doesn't take. */
+type Make = (options: never) => Reader | Step;
 
-/** A step whose factory takes one of its options first; a factory that takes its options alone is loaded as it is. */
+/** For a factory that takes one of its options first. */
 const first =
-  // biome-ignore lint/suspicious/noExplicitAny: as above
-    (key: string, load: () => Promise<(first: any, options: any) => Reader | Step>) =>
-    async (): Promise<Make> => {
-      const make = await load();
-      return ({ [key]: given, ...options }) => make(given, options);
-    };
+  (key: string, load: () => Promise<(first: never, options: never) => Reader | Step>) =>
+  async (): Promise<Make> => {
+    const make = await load();
+    return ({ [key]: given, ...options }: Record<string, unknown>) => make(given as never, options as never);
+  };
 
 /**
  * Every step that can be made from its description: in a worker, or from a pipeline file. A new one is a line here. Only
@@ -44,7 +43,7 @@ export async function makeStep({ step, options }: StepDescription): Promise<Read
       step,
     );
   }
-  return (await load())(options);
+  return (await load())(options as never);
 }
 
 /** The place in a value that JSON would not keep as it is, with what stands there; undefined if there is none. */

@@ -47,7 +47,9 @@ test.each(["rows.json", "rows.csv", "rows", "parquet", "rows.parquet.gz"])("%s i
   const file = fileWith("{}", name);
   const error = await refusal(file);
   expect(error).toBeInstanceOf(ConfigError);
-  expect(error.message).toBe(`readRows: ${file} ends in none of .jsonl, .jsonl.gz, .parquet, which are read`);
+  expect(error.message).toBe(
+    `readRows: ${file} ends in none of .jsonl, .jsonl.gz, .jsonl.zst, .parquet, which are read`,
+  );
 });
 
 test("a Parquet file that is cut off, altered, empty, missing or a folder is named", async () => {

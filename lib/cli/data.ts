@@ -1,0 +1,10 @@
+import type { CommandGroup } from "./options.ts";
+
+/** What can be done with text before training. A new one is a line here. */
+const group: CommandGroup = {
+  commands: {
+    run: ["run a pipeline of a YAML file; a rerun goes on where it ended", () => import("./data_run.ts")],
+  },
+};
+
+export default group;
