@@ -1,7 +1,10 @@
 import { availableParallelism } from "node:os";
+import path from "node:path";
 import { z } from "zod";
+import type { Writer } from "../data/step.ts";
 import { type PipelineReport, pipeline, readPipelineFile, shareOf } from "../index.ts";
 import { showTasks } from "./data_progress.ts";
+import { writeDataReport } from "./data_report.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { command, filePath, jsonOption, UsageError } from "./options.ts";
 import { note, printJson, printTable, program } from "./output.ts";
@@ -16,9 +19,12 @@ export default command({
       .optional()
       .describe("folder that remembers which tasks are through; needed here or in the file"),
     rejected: filePath().optional().describe("folder to keep dropped documents in, by step and reason"),
+    report: filePath()
+      .optional()
+      .describe("HTML file: what went where and why, with examples (of dropped ones where they are kept)"),
     ...jsonOption,
   }),
-  run: async ({ pipeline: file, json, ...flags }) => {
+  run: async ({ pipeline: file, report: page, json, ...flags }) => {
     const { steps, settings } = await readPipelineFile(file);
     const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
     const { state, workers = availableParallelism(), ...rest } = { ...settings, ...given } as typeof settings;
@@ -43,8 +49,15 @@ export default command({
       progress.end();
       interrupt.end();
     }
+    if (page !== undefined) {
+      const descriptions = steps.map(({ description }) => description);
+      const kept = steps.find((step): step is Writer => "rejected" in step && step.rejected !== undefined);
+      const rejected = rest.rejected ?? kept?.rejected;
+      await writeDataReport(page, path.basename(file), report, { steps: descriptions, rejected });
+    }
     if (json) printJson(report);
     else print(report);
+    if (page !== undefined) note(`report in ${page}`);
   },
 });
 

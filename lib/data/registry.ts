@@ -19,6 +19,10 @@ const first =
  * what is asked for is loaded.
  */
 const registry: Readonly<Record<string, () => Promise<Make>>> = {
+  "filter.c4": async () => (await import("./filters/c4.ts")).c4,
+  "filter.fineweb": async () => (await import("./filters/fineweb.ts")).fineweb,
+  "filter.gopherQuality": async () => (await import("./filters/gopher_quality.ts")).gopherQuality,
+  "filter.gopherRepetition": async () => (await import("./filters/gopher_repetition.ts")).gopherRepetition,
   "read.jsonl": first("files", async () => (await import("./readers/jsonl.ts")).jsonl),
   "read.parquet": first("files", async () => (await import("./readers/parquet.ts")).parquet),
   "read.text": first("files", async () => (await import("./readers/text.ts")).text),
