@@ -98,7 +98,8 @@ function examples({ dropped, kept }: PipelineFindings): Samples[] {
       kind: "samples",
       title: "Dropped",
       note: "The beginning of the first documents of each reason.",
-      columns: ["text"],
+      columns: ["Text"],
+      heading: "Document",
       samples: dropped.map(({ step, reason, id, text }) => ({
         prompt: `${step}, ${reason}: ${id}`,
         texts: [text],
@@ -109,7 +110,8 @@ function examples({ dropped, kept }: PipelineFindings): Samples[] {
       kind: "samples",
       title: "Kept",
       note: "The beginning of the first documents that came through.",
-      columns: ["text"],
+      columns: ["Text"],
+      heading: "Document",
       samples: kept.map(({ id, text }) => ({ prompt: id, texts: [text] })),
     });
   return shown;

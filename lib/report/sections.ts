@@ -86,6 +86,8 @@ export interface Samples extends Heading {
   kind: "samples";
   /** One heading for each text of a sample, such as "Before" and "After". */
   columns: readonly string[];
+  /** What a sample's first line is. Default "Prompt". */
+  heading?: string;
   samples: readonly { prompt: string; texts: readonly string[] }[];
 }
 
