@@ -99,7 +99,7 @@ describe("study", () => {
     ],
     [
       "an unknown method",
-      { methods: ["lroa:4"] },
+      { methods: ["lorra:4"] },
       /methods\[0\]\.method: unknown option "lorra", is it lora\?/,
       2,
     ],
