@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type Adapter, attachDora, attachLora, type Model } from "../index.ts";
-import { UsageError } from "./options.ts";
+import { kebab, UsageError } from "./options.ts";
 
 const settings = {
   rank: z.int().min(1).optional().describe("rank of the adapter (default 8)"),
@@ -17,6 +17,11 @@ const settings = {
     .lt(1)
     .optional()
     .describe("probability of dropping an input of the adapter (default 0)"),
+  loraPlusRatio: z
+    .number()
+    .positive()
+    .optional()
+    .describe("LoRA+: how many times as fast B learns as A, say 16 (default 1)"),
 };
 
 /** What trains: all weights, or an adapter. */
@@ -51,7 +56,7 @@ export function refuseUnused(command: string, given: AdapterOptions): void {
   const key = (Object.keys(settings) as (keyof typeof settings)[]).find((name) => given[name] !== undefined);
   if (key) {
     throw new UsageError(
-      `${command}: --${key} is a setting of adapters. Give --adapter lora or dora with it`,
+      `${command}: --${kebab(key)} is a setting of adapters. Give --adapter lora or dora with it`,
     );
   }
 }

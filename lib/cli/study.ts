@@ -1,9 +1,17 @@
 import path from "node:path";
 import { z } from "zod";
-import { type MethodOption, type RunRow, runStudy, studyRuns } from "../index.ts";
+import { ConfigError } from "../core/errors.ts";
+import {
+  type MethodOption,
+  type RunRow,
+  runStudy,
+  type StudyOptions,
+  type StudyRun,
+  studyRuns,
+} from "../index.ts";
 import { dtypeOption, threadsOption } from "./device.ts";
 import { onInterrupt } from "./interrupt.ts";
-import { command, filePath, jsonOption, kTextFiles } from "./options.ts";
+import { command, filePath, jsonOption, kTextFiles, UsageError } from "./options.ts";
 import { note, printJson, shortBytes } from "./output.ts";
 import { earlierSettings } from "./training.ts";
 
@@ -57,7 +65,16 @@ export default command({
       .min(0)
       .default(256)
       .describe("matrices whose shorter side is longer get no rank"),
-    parallel: z.int().min(1).default(1).describe("runs at a time, in processes of their own"),
+    parallel: z
+      .int()
+      .min(1)
+      .default(1)
+      .describe("runs at a time, in processes of their own; fewer where memory has no room"),
+    memoryBytes: z
+      .int()
+      .min(1)
+      .optional()
+      .describe("all runs together may take; default: what is free when the first has taken two steps"),
     device: z.string().default("auto").describe("cpu, cuda, cuda:1, auto"),
     memoryLimitBytes: z.int().min(1).optional().describe("of a run's tensors; one that needs more fails"),
     checkpointEvery: z
@@ -78,11 +95,11 @@ export default command({
   earlier: earlierSettings,
   run: async ({ json, ...given }) => {
     const options = { ...given, methods: given.methods as MethodOption[] };
-    const { length } = studyRuns(options);
+    const { length } = runsOf(options);
     const interrupt = onInterrupt("Stopping after the steps that are running. Once more to stop at once.");
     let done = 0;
     try {
-      for await (const row of runStudy({ ...options, signal: interrupt.signal })) {
+      for await (const row of runStudy({ ...options, note, signal: interrupt.signal })) {
         done++;
         if (json) printJson(row);
         else process.stdout.write(`${done}/${length} ${wordsOf(row)}\n`);
@@ -96,6 +113,16 @@ export default command({
     } else if (!json) process.stdout.write(`report in ${path.join(given.out, "report.html")}\n`);
   },
 });
+
+/** Settings that don't fit are the command line's or the file's fault. */
+function runsOf(options: StudyOptions): StudyRun[] {
+  try {
+    return studyRuns(options);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message);
+    throw error;
+  }
+}
 
 function wordsOf({
   run,

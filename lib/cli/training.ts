@@ -68,6 +68,7 @@ type Options = Omit<z.output<z.ZodObject<typeof runOptions>>, "schedule"> &
     data?: string | readonly string[] | undefined;
     validation?: string | readonly string[] | undefined;
     schedule: Parameters<typeof optimizerFrom>[0]["schedule"];
+    loraPlusRatio?: number | undefined;
     /** Updates of a step are epochs · minibatches; 1 each where there are none. */
     epochs?: number;
     minibatches?: number;

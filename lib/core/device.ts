@@ -261,6 +261,9 @@ export class Device {
 
 /** Of a GPU's memory, what tensors may take unless told otherwise: the driver, code and kernels' own memory need the rest. */
 const tensorShare = 0.9;
+/** That, of the GPU with this number. */
+export const cudaMemoryBytes = (cuda: number): number =>
+  Math.floor(cudaDevices().devices[cuda]!.bytes * tensorShare);
 
 /** CUDA devices that are open: their streams end before the process does, while the driver still works. */
 const openDevices = new Set<Device>();
@@ -306,8 +309,8 @@ export async function device(name = "auto", options: DeviceOptions = {}): Promis
   await readyEngine(name !== "cpu");
   const cuda = cudaDevice(name);
   refuseUnknown("device", options, ["threads", "memoryLimitBytes", "isa", "debug"]);
-  const memory = cuda < 0 ? totalmem() : Math.floor(cudaDevices().devices[cuda]!.bytes * tensorShare);
-  const { threads = availableParallelism(), memoryLimitBytes = memory, isa = "", debug = [] } = options;
+  const { threads = availableParallelism(), isa = "", debug = [] } = options;
+  const { memoryLimitBytes = cuda < 0 ? totalmem() : cudaMemoryBytes(cuda) } = options;
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new ConfigError(
       `device: threads is ${threads}, a whole number from 1 to 1024 was needed`,

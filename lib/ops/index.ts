@@ -10,7 +10,12 @@ export { gae } from "./gae.ts";
 export { gatherRows, scatterRows } from "./gather_rows.ts";
 export { groupedMatmul } from "./grouped_matmul.ts";
 export { linear } from "./linear.ts";
-export { linearCrossEntropy, tokenLogProb, tokenLogProbAndEntropy } from "./linear_cross_entropy.ts";
+export {
+  linearCrossEntropy,
+  linearCrossEntropyAndLogProb,
+  tokenLogProb,
+  tokenLogProbAndEntropy,
+} from "./linear_cross_entropy.ts";
 export { lowRankLinear } from "./low_rank.ts";
 export { rmsNorm } from "./rms_norm.ts";
 export { rotary, rotaryTable } from "./rotary.ts";

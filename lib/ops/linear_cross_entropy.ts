@@ -81,20 +81,48 @@ export const lossSpec: OpSpec = {
   source: "Gradients in the forward pass: Hsu et al. 2024, Liger Kernel",
 };
 
+export const lossAndLogProbSpec: OpSpec = {
+  ...lossSpec,
+  name: "linearCrossEntropyAndLogProb",
+  math: "loss and logprob as in linearCrossEntropy and tokenLogProb",
+  outputs: { loss: "[1] f32", logprob: "[T] f32" },
+};
+
 /**
  * −scale · the sum of the targets' log-probabilities, [1] f32: with scale 1 / targets the mean cross-entropy. Where a gradient
  * has to come of it, the forward pass makes it along with the loss, which saves a quarter of the work of tokenLogProb.
  */
 export function linearCrossEntropy(x: Tensor, weight: Tensor, targets: Tensor, { scale = 1 } = {}): Tensor {
   check(lossSpec, { x, weight, targets });
-  const { device } = x;
-  if (!needsGrad(x) && !needsGrad(weight)) {
-    return scope(() => scaled(sum(tokenLogProb(x, weight, targets)), -scale));
+  if (needsGrad(x) || needsGrad(weight)) return lossOf(x, weight, targets, scale);
+  return scope(() => scaled(sum(tokenLogProb(x, weight, targets)), -scale));
+}
+
+/**
+ * linearCrossEntropy, and from the same pass each row's log-probability, [T] f32, 0 where the target is −100. The loss has its
+ * gradient, the log-probabilities have none: they are for metrics.
+ */
+export function linearCrossEntropyAndLogProb(
+  x: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  { scale = 1 } = {},
+): { loss: Tensor; logProb: Tensor } {
+  const { T = 0 } = check(lossAndLogProbSpec, { x, weight, targets });
+  if (needsGrad(x) || needsGrad(weight)) {
+    const logProb = x.device.empty([T]);
+    return { loss: lossOf(x, weight, targets, scale, logProb), logProb };
   }
+  const logProb = tokenLogProb(x, weight, targets);
+  return { loss: scope(() => scaled(sum(logProb), -scale)), logProb };
+}
+
+function lossOf(x: Tensor, weight: Tensor, targets: Tensor, scale: number, logProb?: Tensor): Tensor {
+  const { device } = x;
   const loss = device.empty([1]);
   const dx = needsGrad(x) ? device.empty(x.shape, x.dtype) : undefined;
   const dweight = needsGrad(weight) ? device.empty(weight.shape) : undefined;
-  run("linear_cross_entropy_loss", x, weight, targets, loss, dx, dweight, scale);
+  run("linear_cross_entropy_loss", x, weight, targets, loss, logProb, dx, dweight, scale);
   record({
     inputs: [x, weight],
     outputs: [loss],

@@ -72,13 +72,13 @@ export function expandGrid(options: {
   for (const [key, list] of Object.entries({ methods, seeds }))
     if (list.length === 0) throw new ConfigError(`study: ${key} is empty, at least one was needed`, key);
   for (const seed of seeds)
-    checkNumber("seeds", seed, Number.isInteger(seed) && seed >= 0, "whole numbers from 0");
+    checkValue("seeds", seed, Number.isInteger(seed) && seed >= 0, "whole numbers from 0");
   const runs = methods.flatMap((option, i) => {
     const where = `methods[${i}]`;
     const { variants, rates } = variantsOf(option, where);
     const own = rates ?? lr;
     if (own.length === 0) throw new ConfigError(`study: ${where} has no learning rate, lr gives them`, "lr");
-    for (const rate of own) checkNumber("lr", rate, Number.isFinite(rate) && rate >= 0, "numbers from 0");
+    for (const rate of own) checkValue("lr", rate, Number.isFinite(rate) && rate >= 0, "numbers from 0");
     return variants.flatMap((method) =>
       own.flatMap((rate) =>
         seeds.map((seed) => ({ name: `${method.label}-lr${rate}-s${seed}`, method, lr: rate, seed })),
@@ -91,7 +91,7 @@ export function expandGrid(options: {
   return runs;
 }
 
-function checkNumber(key: string, value: unknown, holds: boolean, wanted: string): void {
+function checkValue(key: string, value: unknown, holds: boolean, wanted: string): void {
   if (!holds) throw new ConfigError(`study: ${key} has ${JSON.stringify(value)}, ${wanted} were needed`, key);
 }
 
@@ -109,8 +109,9 @@ function variantsOf(option: MethodOption, where: string): { variants: Method[]; 
       throw new ConfigError(`study: ${where} gives ${odd} to full training, which has no adapter`, odd);
     return { variants: [{ label: "full", name }], ...rates };
   }
+  checkAdapter(where, given);
   for (const r of [rank].flat())
-    checkNumber(`${where}.rank`, r, Number.isInteger(r) && r >= 1, "whole numbers from 1");
+    checkValue(`${where}.rank`, r, Number.isInteger(r) && r >= 1, "whole numbers from 1");
   const variants = ([rank].flat() as number[]).flatMap((r) =>
     ([targets].flat() as string[]).map((part) => {
       const method = {
@@ -124,6 +125,35 @@ function variantsOf(option: MethodOption, where: string): { variants: Method[]; 
     }),
   );
   return { variants, ...rates };
+}
+
+/** What attachLora would refuse only when its run has begun. */
+function checkAdapter(
+  where: string,
+  {
+    alpha = 1,
+    dropout = 0,
+    rslora = false,
+    modulesToSave = [],
+    targets = "all",
+  }: Exclude<MethodOption, string>,
+): void {
+  const words = (list: unknown): boolean => [list].flat().every((word) => typeof word === "string" && word);
+  checkValue(`${where}.alpha`, alpha, Number.isFinite(alpha) && alpha > 0, "numbers above 0");
+  checkValue(
+    `${where}.dropout`,
+    dropout,
+    typeof dropout === "number" && dropout >= 0 && dropout < 1,
+    "numbers from 0, below 1",
+  );
+  checkValue(`${where}.rslora`, rslora, typeof rslora === "boolean", "true or false");
+  checkValue(`${where}.targets`, targets, words(targets), "texts");
+  checkValue(
+    `${where}.modulesToSave`,
+    modulesToSave,
+    Array.isArray(modulesToSave) && words(modulesToSave),
+    "lists of names",
+  );
 }
 
 /** "lora:16:attention" */

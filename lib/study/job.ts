@@ -3,11 +3,10 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { logFile, runFolder } from "./folder.ts";
+import type { RunMemory } from "./run_memory.ts";
 
-/** What a job's process says before it ends for a reason that isn't its run's. */
-export interface ChildMessage {
-  error: string;
-}
+/** What a job's process says: before it ends for a reason that isn't its run's, and of the memory it takes. */
+export type ChildMessage = { error: string } | { memory: RunMemory };
 
 /** Exit code of a job that was asked to stop, and saved itself. */
 export const kStopped = 3;
@@ -28,7 +27,7 @@ export interface Job {
 }
 
 /** Starts a job of the study in `out` in a process of its own, so that nothing it does to its memory can end the study. */
-export function startJob(out: string, name: string): Job {
+export function startJob(out: string, name: string, measured: (memory: RunMemory) => void): Job {
   mkdirSync(runFolder(out, name), { recursive: true });
   const log = openSync(logFile(out, name), "a");
   let child: ChildProcess;
@@ -39,9 +38,10 @@ export function startJob(out: string, name: string): Job {
   } finally {
     closeSync(log);
   }
-  let said: ChildMessage | undefined;
+  let said: { error: string } | undefined;
   child.on("message", (message: ChildMessage) => {
-    said = message;
+    if ("memory" in message) measured(message.memory);
+    else said = message;
   });
   const end = new Promise<JobEnd>((resolve) => {
     child.on("error", (error) => resolve({ code: null, signal: null, error: error.message }));

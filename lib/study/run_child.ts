@@ -9,6 +9,7 @@ import { kBase, readSettings, runFolder, writeResult } from "./folder.ts";
 import { expandGrid, type StudyRun } from "./grid.ts";
 import { type ChildMessage, kStopped } from "./job.ts";
 import type { StudyResult } from "./results.ts";
+import { runMemory } from "./run_memory.ts";
 import { type StudySettings, threadsOf } from "./settings.ts";
 import { clearProgress, readProgress, trainRun } from "./train_run.ts";
 
@@ -52,7 +53,11 @@ async function resultOf(
   device: Device,
 ): Promise<StudyResult | undefined> {
   try {
-    return await trainRun(out, settings, run, { device, signal: stop.signal });
+    const measured = (frozen: number): void => {
+      const memory = runMemory(device, frozen, settings.dtype);
+      process.send?.({ memory } satisfies ChildMessage);
+    };
+    return await trainRun(out, settings, run, { device, measured, signal: stop.signal });
   } catch (error) {
     if (!(error instanceof MixwrightError)) throw error;
     const progress = await readProgress(runFolder(out, run.name));

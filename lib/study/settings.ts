@@ -45,8 +45,10 @@ export interface StudyOptions {
   variance?: number;
   /** Matrices whose shorter side is longer get no rank: the solver's time grows with its cube. Default 256. */
   largestSpectrum?: number;
-  /** Runs at a time, each in a process of its own; all of them must fit into memory. Default 1. */
+  /** Runs at a time, each in a process of its own. Fewer, where memory hasn't room for as many. Default 1. */
   parallel?: number;
+  /** Bytes that all runs together may take. Default: what is free when the first one has taken two steps. */
+  memoryBytes?: number;
   /** "cpu", "cuda", …; default "auto". */
   device?: string;
   /** Of each run. Default: the processors, shared by the parallel ones. */
@@ -59,6 +61,8 @@ export interface StudyOptions {
   retryFailed?: boolean;
   /** Keeps what each run trained, in its folder. Default false. */
   save?: boolean;
+  /** Told in a line, when memory lets fewer runs at a time than `parallel`. */
+  note?: (line: string) => void;
   /** Ends the study after the steps that are running, with their checkpoints. */
   signal?: AbortSignal;
 }
@@ -84,17 +88,30 @@ const kDefaults = {
 };
 
 /** All that a run has to know, as it stands in the study's run.json. */
-export type StudySettings = Omit<StudyOptions, keyof typeof kDefaults | "out" | "resume" | "signal"> & {
+export type StudySettings = Omit<
+  StudyOptions,
+  keyof typeof kDefaults | "out" | "resume" | "signal" | "note"
+> & {
   [K in keyof typeof kDefaults]-?: NonNullable<StudyOptions[K]>;
 };
 
 const kNeeded = ["model", "data", "newHeldOut", "oldHeldOut", "methods", "steps", "out"] as const;
-const kOthers = ["resume", "warmupSteps", "auxLossCoef", "threads", "memoryLimitBytes", "signal"] as const;
+const kOthers = [
+  "resume",
+  "warmupSteps",
+  "auxLossCoef",
+  "threads",
+  "memoryBytes",
+  "memoryLimitBytes",
+  "note",
+  "signal",
+] as const;
 
 /** Settings that may differ when a study goes on: which runs there are, and what doesn't change their numbers. */
 export const kFree: readonly (keyof StudySettings)[] = [
   "checkpointEvery",
   "lr",
+  "memoryBytes",
   "memoryLimitBytes",
   "methods",
   "parallel",
@@ -110,11 +127,12 @@ export function settingsOf(options: StudyOptions): StudySettings {
   refuseUnknown("study", options, [...kNeeded, ...kOthers, ...Object.keys(kDefaults)]);
   for (const key of kNeeded)
     if (options[key] === undefined) throw new ConfigError(`study: ${key} was needed and not given`, key);
-  const { out: _out, resume: _resume, signal: _signal, ...given } = options;
+  const { out: _out, resume: _resume, signal: _signal, note: _note, ...given } = options;
   const settings: StudySettings = { ...kDefaults, ...withoutUndefined(given) };
   const { steps, points, batchTokens, accumulationSteps, parallel, largestSpectrum, checkpointEvery } =
     settings;
   checkWhole("study", { steps, points, batchTokens, accumulationSteps, parallel }, 1);
+  checkWhole("study", { memoryBytes: settings.memoryBytes ?? 1 }, 1);
   checkWhole("study", { largestSpectrum, checkpointEvery, warmupSteps: settings.warmupSteps ?? 0 }, 0);
   if (points > steps)
     throw new ConfigError(

@@ -17,7 +17,8 @@ import {
   writeText,
 } from "./folder.ts";
 import { expandGrid, type StudyRun } from "./grid.ts";
-import { type Job, type JobEnd, kStopped, startJob } from "./job.ts";
+import { type JobEnd, kStopped } from "./job.ts";
+import { Jobs } from "./jobs.ts";
 import { studyReport } from "./report.ts";
 import type { BaseResult, StudyResult } from "./results.ts";
 import { pointRows, type RunRow, rowOf, runRows } from "./rows.ts";
@@ -38,14 +39,14 @@ export const studyRuns = (options: StudyOptions): StudyRun[] => expandGrid(setti
  * after a SIGKILL. Throws ConfigError for settings that don't fit, and the system's errors: a disk that is full.
  */
 export async function* runStudy(options: StudyOptions): AsyncGenerator<RunRow, void, void> {
-  const { resume = false, signal } = options;
+  const { resume = false, signal, note = () => undefined } = options;
   const out = path.resolve(options.out);
   const settings = absolute(settingsOf(options));
   const runs = expandGrid(settings);
   await checkRunFolder("study", out, { resume, steps: settings.steps });
   const dataSha256 = await sha256OfFiles([settings.data]);
   const unlock = await lockRunFolder("study", out);
-  const jobs = new Jobs(out, settings.parallel);
+  const jobs = new Jobs(out, settings, note);
   const stop = (): void => jobs.stop();
   signal?.addEventListener("abort", stop);
   try {
@@ -93,56 +94,6 @@ function absolute(settings: StudySettings): StudySettings {
 
 const inOrder = (runs: readonly StudyRun[], results: ReadonlyMap<string, StudyResult>): StudyResult[] =>
   runs.flatMap(({ name }) => results.get(name) ?? []);
-
-/** The jobs that are running: at most `most` at a time. */
-class Jobs {
-  private readonly running = new Map<Job, Promise<{ job: Job; end: JobEnd }>>();
-
-  constructor(
-    private readonly out: string,
-    private readonly most: number,
-  ) {}
-
-  start(name: string): Promise<{ job: Job; end: JobEnd }> {
-    const job = startJob(this.out, name);
-    const ended = job.end.then((end) => {
-      this.running.delete(job);
-      return { job, end };
-    });
-    this.running.set(job, ended);
-    return ended;
-  }
-
-  /** Runs all, and yields each as it ends. After the signal none is started any more. */
-  async *run(
-    runs: readonly StudyRun[],
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<{ job: StudyRun; end: JobEnd }, void, void> {
-    const byName = new Map(runs.map((run) => [run.name, run]));
-    const waiting = new Map<string, Promise<{ job: Job; end: JobEnd }>>();
-    const queue = [...runs];
-    while (true) {
-      while (waiting.size < this.most && queue.length > 0 && !signal?.aborted) {
-        const { name } = queue.shift()!;
-        waiting.set(name, this.start(name));
-      }
-      if (waiting.size === 0) return;
-      const { job, end } = await Promise.race(waiting.values());
-      waiting.delete(job.name);
-      yield { job: byName.get(job.name)!, end };
-    }
-  }
-
-  stop(): void {
-    for (const job of this.running.keys()) job.stop();
-  }
-
-  /** Ends what is still running, if anything is. */
-  async end(): Promise<void> {
-    for (const job of this.running.keys()) job.kill();
-    await Promise.all(this.running.values());
-  }
-}
 
 /** The base model's losses, measured at a study's first start. Undefined: the signal came before. */
 async function baseOf(

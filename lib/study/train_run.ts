@@ -51,6 +51,8 @@ interface Context {
   adapter: Adapter | undefined;
   /** Trains on from where the run stands. */
   training: Omit<PretrainOptions, "steps">;
+  /** Called when it has taken the memory of a step; `frozen`: how many numbers of the model don't train. */
+  measured: (frozen: number) => void;
   signal: AbortSignal;
 }
 
@@ -59,7 +61,7 @@ export async function trainRun(
   out: string,
   settings: StudySettings,
   run: StudyRun,
-  { device, signal }: Pick<Context, "device" | "signal">,
+  { device, measured, signal }: Pick<Context, "device" | "measured" | "signal">,
 ): Promise<StudyResult | undefined> {
   const dir = runFolder(out, run.name);
   const model = await loadModel(settings.model, { device, dtype: settings.dtype });
@@ -69,7 +71,8 @@ export async function trainRun(
   const folder = await openRunFolder(dir, record, []);
   try {
     const training = trainingOf(settings, run, { model, adapter, corpus, folder, signal });
-    const progress = await trainPoints({ dir, settings, device, model, adapter, training, signal }, folder);
+    const context = { dir, settings, device, model, adapter, training, measured, signal };
+    const progress = await trainPoints(context, folder);
     if (progress === undefined) return undefined;
     const spectra = await ranksOf(model, adapter, settings);
     if (settings.save) await saveTrained(model, adapter, dir, settings.model);
@@ -108,15 +111,19 @@ function trainingOf(
   };
 }
 
+/** The first step that has an optimizer's state from the start. */
+const kMeasuredStep = 2;
+
 /**
  * Point by point: trains up to it, which saves a checkpoint there, measures, and writes the point down. So at whatever moment
  * the process ends, no point is lost, and none is measured on other weights.
  */
 async function trainPoints(context: Context, folder: RunFolder): Promise<RunProgress | undefined> {
-  const { dir, settings, device, model, adapter, training, signal } = context;
+  const { dir, settings, device, model, adapter, training, measured, signal } = context;
   const heldOut = await openHeldOut(settings, model, await loadTokenizer(settings.model));
   const { points } = await readProgress(dir);
   const parameters = Object.values(training.params!).reduce((n, { size }) => n + size, 0);
+  const frozen = adapter ? Object.values(model.params).reduce((n, { size }) => n + size, 0) : 0;
   const save = () => writeJson(progressFile(dir), { parameters, points });
   await save();
   const all = pointsOf(settings);
@@ -127,6 +134,7 @@ async function trainPoints(context: Context, folder: RunFolder): Promise<RunProg
     for await (const m of pretrain({ ...training, steps: step })) {
       folder.log(m);
       done.push(m);
+      if (done.length === kMeasuredStep) measured(frozen);
     }
     if (signal.aborted) return undefined;
     if (points.at(-1)?.step === step) break;
@@ -140,6 +148,7 @@ async function trainPoints(context: Context, folder: RunFolder): Promise<RunProg
       ...(peakBytes > measuredPeak && done.length > 0 && { peakBytes }),
     });
     await save();
+    measured(frozen);
     measuredPeak = device.stats().peakBytes;
   }
   return { parameters, points };

@@ -160,10 +160,12 @@ function termsOf(options: DpoOptions): Term[] {
   return terms;
 }
 
-const settingsOf = (options: DpoOptions): PairLossSettings =>
-  Object.fromEntries(
-    settingKeys.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]),
-  );
+/** The settings that are given, of those that a loss takes. */
+const settingsOf = (
+  options: DpoOptions,
+  takes: readonly (keyof PairLossSettings)[] = settingKeys,
+): PairLossSettings =>
+  Object.fromEntries(takes.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]));
 
 const lossFingerprint = ({ loss = "dpo" }: DpoOptions): unknown =>
   typeof loss === "function" ? `function ${loss.name}` : loss;
@@ -211,10 +213,9 @@ class Policy {
       const tokens = targetPlaces(input).starts[P]!;
       measures.nll = scale(sum(logProbs.view([tokens])), -1 / tokens);
     }
-    const settings = settingsOf(options);
     const total = weightedSum(
       terms.map(({ loss, weight }) => ({
-        value: loss.compute({ ...measures, ...settings }),
+        value: loss.compute({ ...measures, ...settingsOf(options, loss.takes) }),
         weight: weight * share,
       })),
     );

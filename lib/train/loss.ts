@@ -6,7 +6,12 @@ import type { Tensor } from "../core/tensor.ts";
 import type { ForwardOptions, Model } from "../models/model.ts";
 import { scale, weightedSum } from "../ops/add.ts";
 import { gatherRows } from "../ops/gather_rows.ts";
-import { linearCrossEntropy, tokenLogProb, tokenLogProbAndEntropy } from "../ops/linear_cross_entropy.ts";
+import {
+  linearCrossEntropy,
+  linearCrossEntropyAndLogProb,
+  tokenLogProb,
+  tokenLogProbAndEntropy,
+} from "../ops/linear_cross_entropy.ts";
 import type { Routing } from "../ops/router.ts";
 import { type LoadBalancing, loadBalancingLoss, routerZLoss } from "../ops/router_loss.ts";
 import { segmentSum, sum } from "../ops/segment_sum.ts";
@@ -87,40 +92,35 @@ export function lossParts(
   const { weight } = model.parts.head;
   const parts = sourceParts(batch).filter((part) => part.targets > 0);
   const { crossEntropy, sources } = model.device.at("lm_head", () =>
-    parts.length > 1
-      ? crossEntropyOfParts(hidden, weight, input.targets, { parts, targets })
-      : crossEntropyOf(hidden, weight, input.targets, { parts, targets }),
+    headLoss(hidden, weight, input.targets, { parts, targets }),
   );
   return { crossEntropy, sources, ...withRouterLoss(crossEntropy, routings, options, own / targets) };
 }
 
-type HeadLoss = Pick<LossParts, "crossEntropy" | "sources">;
-/** Parts of several sources, and the number of targets to divide by. */
-interface Divided {
-  parts: readonly SourcePart[];
-  targets: number;
+/** The loss, and of each source the mean over its own targets: sums of the log-probabilities that the loss's pass makes. */
+function headLoss(
+  x: Tensor,
+  weight: Tensor,
+  ids: Tensor,
+  { parts, targets }: { parts: readonly SourcePart[]; targets: number },
+): Pick<LossParts, "crossEntropy" | "sources"> {
+  const options = { scale: 1 / targets };
+  if (parts.length > 1) {
+    const { loss: crossEntropy, logProb } = linearCrossEntropyAndLogProb(x, weight, ids, options);
+    const meanOf = ({ from, to, targets: own }: SourcePart) =>
+      withoutGrad(() => scale(sum(logProb.view([to - from], from)), -1 / own));
+    return { crossEntropy, sources: parts.map((part) => sourceLoss(part, meanOf(part))) };
+  }
+  const crossEntropy = linearCrossEntropy(x, weight, ids, options);
+  const whole = ({ targets: own }: SourcePart) => withoutGrad(() => scale(crossEntropy, targets / own));
+  return { crossEntropy, sources: parts.map((part) => sourceLoss(part, whole(part))) };
 }
 
-function crossEntropyOf(x: Tensor, weight: Tensor, ids: Tensor, { parts, targets }: Divided): HeadLoss {
-  const crossEntropy = linearCrossEntropy(x, weight, ids, { scale: 1 / targets });
-  const sources = parts.map(({ name, targets: own }) => ({
-    name,
-    targets: own,
-    crossEntropy: withoutGrad(() => scale(crossEntropy, targets / own)),
-  }));
-  return { crossEntropy, sources };
-}
-
-/** By way of each token's log-probability, which takes the head a third more work. */
-function crossEntropyOfParts(x: Tensor, weight: Tensor, ids: Tensor, { parts, targets }: Divided): HeadLoss {
-  const logProbs = tokenLogProb(x, weight, ids);
-  const sources = parts.map(({ name, from, to, targets: own }) => ({
-    name,
-    targets: own,
-    crossEntropy: withoutGrad(() => scale(sum(logProbs.view([to - from], from)), -1 / own)),
-  }));
-  return { crossEntropy: scale(sum(logProbs), -1 / targets), sources };
-}
+const sourceLoss = ({ name, targets }: SourcePart, crossEntropy: Tensor): SourceLoss => ({
+  name,
+  targets,
+  crossEntropy,
+});
 
 /** Throws ConfigError for a convention there isn't, and for a router loss on a dense model. */
 export function checkRouterLoss(where: string, model: Model, options: RouterLossOptions): void {

@@ -2,6 +2,7 @@ import { ConfigError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import type { Tensor } from "../core/tensor.ts";
 import * as losses from "./preference/index.ts";
+import { pairSettings } from "./preference/inputs.ts";
 import type { Divergence, PairLogProbs } from "./preference/pair.ts";
 
 /** Settings of single losses; one that a loss doesn't take is refused. */
@@ -47,9 +48,9 @@ export interface PairLoss {
 }
 
 type Compute = PairLoss["compute"];
-const usual = (compute: Compute, ...more: (keyof PairLossSettings)[]): PairLoss => ({
+const usual = (name: keyof typeof pairSettings, compute: Compute): PairLoss => ({
   compute,
-  takes: ["beta", ...more],
+  takes: pairSettings[name],
   beta: 0.1,
   referenced: true,
 });
@@ -60,30 +61,30 @@ const needNll = (name: string, { nll }: PairMeasures): Tensor => {
 
 /** The losses that `trainDpo` knows by name. */
 export const pairLosses = {
-  dpo: usual(losses.dpo, "labelSmoothing", "divergence"),
-  hinge: usual(losses.hinge, "divergence"),
-  ipo: usual(losses.ipo, "divergence"),
-  robust: usual(losses.robust, "labelSmoothing", "divergence"),
-  exoPair: usual(losses.exoPair, "labelSmoothing", "divergence"),
-  ncaPair: usual(losses.ncaPair),
-  bcoPair: usual(losses.bcoPair),
-  sppoHard: usual(losses.sppoHard),
-  aot: usual(losses.aot, "labelSmoothing"),
-  aotUnpaired: usual(losses.aotUnpaired, "labelSmoothing"),
-  apoZero: usual(losses.apoZero),
-  apoDown: usual(losses.apoDown),
-  discopop: usual(losses.discopop, "tau", "divergence"),
-  sigmoidNorm: usual(losses.sigmoidNorm, "divergence"),
+  dpo: usual("dpo", losses.dpo),
+  hinge: usual("hinge", losses.hinge),
+  ipo: usual("ipo", losses.ipo),
+  robust: usual("robust", losses.robust),
+  exoPair: usual("exoPair", losses.exoPair),
+  ncaPair: usual("ncaPair", losses.ncaPair),
+  bcoPair: usual("bcoPair", losses.bcoPair),
+  sppoHard: usual("sppoHard", losses.sppoHard),
+  aot: usual("aot", losses.aot),
+  aotUnpaired: usual("aotUnpaired", losses.aotUnpaired),
+  apoZero: usual("apoZero", losses.apoZero),
+  apoDown: usual("apoDown", losses.apoDown),
+  discopop: usual("discopop", losses.discopop),
+  sigmoidNorm: usual("sigmoidNorm", losses.sigmoidNorm),
   simpo: {
     compute: losses.simpo,
-    takes: ["beta", "gamma", "gammaBetaRatio"],
+    takes: pairSettings.simpo,
     beta: 2,
     referenced: false,
     averages: true,
   },
   orpo: {
     compute: (measures) => losses.orpo({ ...measures, nll: needNll("orpo", measures) }),
-    takes: ["beta"],
+    takes: pairSettings.orpo,
     beta: 0.1,
     referenced: false,
     nll: "sequence",
@@ -91,7 +92,7 @@ export const pairLosses = {
   },
   cpo: {
     compute: losses.cpo,
-    takes: ["beta", "alpha", "labelSmoothing"],
+    takes: pairSettings.cpo,
     beta: 0.1,
     referenced: false,
     nll: "completion",

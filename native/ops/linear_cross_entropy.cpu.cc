@@ -113,7 +113,7 @@ class RowChunks {
     groups_ = pieces(blocks_, group_blocks_);
   }
 
-  // dlogits = slope(t) · (onehot - p); found(logprob) is called in the order of the rows.
+  // dlogits = slope(t) · (onehot - p); found(t, logprob) is called in the order of the rows.
   template <class Slope, class Found>
   void run(const Slope& slope, const Found& found) {
     if (dx_ && !accumulate_dx_) zero(dx_);
@@ -134,7 +134,7 @@ class RowChunks {
       });
       if (done.count > 0 && dx_) add_shares(done);
       if (next.count > 0) normalise(next, slope);
-      for (int64_t i = 0; i < next.count; i++) found(logprob_[i]);
+      for (int64_t i = 0; i < next.count; i++) found(next.row[i], logprob_[i]);
     }
   }
 
@@ -343,15 +343,21 @@ void linear_cross_entropy_grad(Exec& exec, In dlogprob, In x, In weight, In targ
   require(x.size() == targets.size() * weight.cols() && dlogprob.size() == targets.size(), "operands do not fit each other");
   require(!dweight || dweight.dtype == DType::f32, "dweight is f32");
   RowChunks(exec, x, weight, targets, dx, dweight, accumulate_dx, accumulate_dweight)
-      .run([&](int64_t t) { return dlogprob.data<float>()[t]; }, [](float) {});
+      .run([&](int64_t t) { return dlogprob.data<float>()[t]; }, [](int64_t, float) {});
 }
 
-void linear_cross_entropy_loss(Exec& exec, In x, In weight, In targets, Out loss, Out dx, Out dweight, float scale) {
+void linear_cross_entropy_loss(Exec& exec, In x, In weight, In targets, Out loss, Out logprob, Out dx, Out dweight,
+                               float scale) {
   require(x.size() == targets.size() * weight.cols() && loss.size() == 1, "operands do not fit each other");
+  require(!logprob || logprob.size() == targets.size(), "operands do not fit each other");
   require(!dweight || dweight.dtype == DType::f32, "dweight is f32");
+  if (logprob) zero(logprob);
   double total = 0;
-  RowChunks(exec, x, weight, targets, dx, dweight, false, false)
-      .run([&](int64_t) { return -scale; }, [&](float logprob) { total += logprob; });
+  const auto found = [&](int64_t t, float of_row) {
+    total += of_row;
+    if (logprob) logprob.data<float>()[t] = of_row;
+  };
+  RowChunks(exec, x, weight, targets, dx, dweight, false, false).run([&](int64_t) { return -scale; }, found);
   *loss.data<float>() = float(-scale * total);
 }
 

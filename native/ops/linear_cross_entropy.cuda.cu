@@ -243,12 +243,14 @@ void linear_cross_entropy_grad(Exec& exec, In dlogprob, In x, In weight, In targ
                  accumulate_dweight);
 }
 
-void linear_cross_entropy_loss(Exec& exec, In x, In weight, In targets, Out loss, Out dx, Out dweight, float scale) {
+void linear_cross_entropy_loss(Exec& exec, In x, In weight, In targets, Out loss, Out logprob, Out dx, Out dweight,
+                               float scale) {
   require(x.size() == targets.size() * weight.cols() && loss.size() == 1, "operands do not fit each other");
+  require(!logprob || logprob.size() == targets.size(), "operands do not fit each other");
   require(!dweight || dweight.dtype == DType::f32, "dweight is f32");
-  float* const logprob = exec.scratch<float>(targets.size(), kLogProbs);
-  Rows(exec, x, weight, targets).gradients(nullptr, -scale, logprob, dx, dweight, false, false);
-  launch(exec, sum_logprobs, dim3(1), kSumThreads, 0, logprob, targets.size(), scale, loss.data<float>());
+  float* const found = logprob ? logprob.data<float>() : exec.scratch<float>(targets.size(), kLogProbs);
+  Rows(exec, x, weight, targets).gradients(nullptr, -scale, found, dx, dweight, false, false);
+  launch(exec, sum_logprobs, dim3(1), kSumThreads, 0, found, targets.size(), scale, loss.data<float>());
 }
 
 }  // namespace mixwright::cuda

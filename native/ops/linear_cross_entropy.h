@@ -13,4 +13,5 @@ MW_OP(linear_cross_entropy_grad, (In dlogprob, In x, In weight, In targets, Out 
                                   bool accumulate_dweight))
 
 // loss [1] f32 = -scale · Σ logprob, and its gradients at once, with the three products that the gradients alone would take.
-MW_OP(linear_cross_entropy_loss, (In x, In weight, In targets, Out loss, Out dx, Out dweight, float scale))
+// logprob [T] f32 may be absent.
+MW_OP(linear_cross_entropy_loss, (In x, In weight, In targets, Out loss, Out logprob, Out dx, Out dweight, float scale))

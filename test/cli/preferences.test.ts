@@ -1,8 +1,11 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { kRewardHead } from "../../lib/cli/reward_source.ts";
+import { attachRewardHead, device, loadAdapter, loadModel, packBatch } from "../../lib/index.ts";
 import { alignmentFiles } from "../support/alignment_files.ts";
 import { mixwright, objectsIn, tinyModel, works } from "../support/cli.ts";
+import { expectClose } from "../support/oracle.ts";
 import { tempDir } from "../support/temp_dir.ts";
 
 const model = tinyModel("llama");
@@ -16,6 +19,21 @@ function newRun() {
     return [command, ...common, ...more];
   };
   return { dir, out, args, ...files };
+}
+
+/** Rewards of two documents by a folder, or by a model below an adapter; the head is that of the last folder. */
+async function rewardsOf(folder: string, adapter?: string, head = adapter ?? folder): Promise<number[]> {
+  using dev = await device("cpu", { threads: 1 });
+  const on = await loadModel(folder, { device: dev });
+  if (adapter) await loadAdapter(on, adapter);
+  using score = attachRewardHead(on, { weights: path.join(head, kRewardHead) });
+  using rewards = score.rewards(
+    packBatch([
+      [1, 5, 9, 2],
+      [1, 7],
+    ]),
+  );
+  return Array.from(await rewards.data());
 }
 
 const textOf = (out: string, file: string) => readFileSync(path.join(out, file), "utf8");
@@ -40,12 +58,29 @@ describe("reward", () => {
     expect(chartsIn(out)).toEqual(expect.arrayContaining(["Loss", "Accuracy", "Reward margin", "Rewards"]));
   });
 
-  it("saves an adapter beside its head", async () => {
-    const { args, out, pairs } = newRun();
-    await works(args("reward", pairs, "--steps", "2", "--adapter", "dora", "--rank", "2"));
-    for (const file of ["adapter_model.safetensors", "reward_head.safetensors"])
+  it("saves an adapter beside its head, and merge takes the head along", async () => {
+    const { dir, args, out, pairs } = newRun();
+    await works(args("reward", pairs, "--steps", "2", "--adapter", "dora", "--rank", "2", "--lr", "1e-2"));
+    for (const file of ["adapter_model.safetensors", kRewardHead])
       expect(existsSync(path.join(out, file))).toBe(true);
     expect(existsSync(path.join(out, "model.safetensors"))).toBe(false);
+    const merge = (from: string, to: string) => ["merge", "--model", from, "--adapter", out, "--out", to];
+    const [merged, twice] = [path.join(dir, "merged"), path.join(dir, "twice")];
+    expect(objectsIn(await works([...merge(model, merged), "--json"]))).toEqual([
+      { model: merged, layers: expect.any(Number), rewardHead: path.join(out, kRewardHead) },
+    ]);
+    const apart = await rewardsOf(model, out);
+    expectClose(await rewardsOf(merged), apart, 1e-4, "rewards");
+    expect(Math.abs(apart[0]! - (await rewardsOf(model, undefined, out))[0]!)).toBeGreaterThan(1e-3);
+
+    rmSync(path.join(out, kRewardHead)); // now the model's own counts
+    expect(await works(merge(merged, twice))).toContain(`of ${path.join(merged, kRewardHead)}\n`);
+    expect(readFileSync(path.join(twice, kRewardHead))).toEqual(readFileSync(path.join(merged, kRewardHead)));
+    writeFileSync(path.join(out, kRewardHead), readFileSync(path.join(out, "adapter_model.safetensors")));
+    const { code, stderr } = await mixwright(merge(model, path.join(dir, "none")));
+    expect(stderr).toMatch(/score\.weight isn't among .* in \S+reward_head\.safetensors/);
+    expect(code).toBe(1);
+    expect(existsSync(path.join(dir, "none"))).toBe(false);
   });
 });
 

@@ -35,6 +35,27 @@ describe("study", () => {
     expect(numbersOf(two)).toEqual(numbersOf(study.out));
   });
 
+  it("runs no more at a time than memory has room for, and says so", { timeout: 120_000 }, async () => {
+    const study = { ...tinyStudy(), methods: ["lora:2", "full", "lora:4"], steps: 3, points: 1 };
+    const config = writeStudy(study);
+    const args = ["study", "--config", config, "--parallel", "3", "--json"];
+    const outOf = (name: string, ...more: string[]) => [...args, "--out", study.out + name, ...more];
+    const tight = await mixwright(outOf("1", "--memory-bytes", "1000000"));
+    expect(tight.stderr).toMatch(
+      /^study: 1 at a time instead of 3: full-lr0\.003-s0 takes about \d+ MB, all runs together may take 1 MB\n$/,
+    );
+    expect(tight.code).toBe(0);
+    const wide = await mixwright(outOf("2", "--memory-bytes", String(1e13)));
+    expect([wide.stderr, wide.code]).toEqual(["", 0]);
+    const names = (text: string) => objectsIn(text).map(({ run }) => run);
+    expect(names(tight.stdout)).toEqual([
+      "lora-r2-all-lr0.003-s0",
+      "full-lr0.003-s0",
+      "lora-r4-all-lr0.003-s0",
+    ]);
+    expect(numbersOf(`${study.out}2`)).toEqual(numbersOf(`${study.out}1`));
+  });
+
   it("more methods are added to a study by resuming it", { timeout: 120_000 }, async () => {
     const study = { ...tinyStudy(), methods: ["lora:2"], steps: 2, points: 1 };
     const config = writeStudy(study);
@@ -68,11 +89,23 @@ describe("study", () => {
       "an unknown key of a method",
       { methods: [{ method: "lora", ranks: 1 }] },
       /methods\[0\]: unknown option "ranks", is it rank\?/,
-      1,
+      2,
+    ],
+    [
+      "a bad value within a method",
+      { methods: ["full", { method: "lora", "modules-to-save": "norm" }] },
+      /methods\[1\]\.modulesToSave has "norm", lists of names were needed/,
+      2,
+    ],
+    [
+      "an unknown method",
+      { methods: ["lorra:4"] },
+      /methods\[0\]\.method: unknown option "lorra", is it lora\?/,
+      2,
     ],
     ["a number that is none", { lr: ["fast"] }, /study.yaml: lr\[0\] is "fast", a number was needed/, 2],
     ["methods that are none", { methods: 3 }, /study.yaml: methods\[0\] is 3, a text was needed/, 2],
-    ["more points than steps", { points: 9 }, /points is 9, at most the 8 steps/, 1],
+    ["more points than steps", { points: 9 }, /points is 9, at most the 8 steps/, 2],
   ];
   it.each(refused)("refuses %s in one line, before anything starts", async (_, change, message, code) => {
     const study = tinyStudy();

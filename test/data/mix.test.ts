@@ -23,30 +23,33 @@ function isOff(given: number, total: number, shares: readonly bigint[], k: numbe
 }
 
 describe("whose turn it is", () => {
-  test.each([[[0.05, 0.95]], [[1 / 3, 2 / 3]], [[0.05, 1 / 3, 0.317]], [[0.317, 0.683, 0.05, 1 / 3, 1e-5]]])(
-    "a million draws by %j are exact at every one of them",
-    { timeout: 120_000 },
-    (weights) => {
-      const shares = wholeNumbers(weights);
-      const turns = new WeightedTurns(weights, () => 1);
-      const counts = weights.map(() => 0);
-      const sum = shares.reduce((a, b) => a + b, 0n);
-      const floats = shares.map((share) => Number(share) / Number(sum));
-      let wrong = 0;
-      for (let i = 0; i < 1e6; i++) {
-        const { source, index } = turns.turn(i);
-        if (index !== counts[source]) wrong++;
-        counts[source]!++;
-        for (let k = 0; k < weights.length; k++) {
-          // Floats find the doubtful ones; whole numbers decide.
-          if (Math.abs(counts[k]! - floats[k]! * (i + 1)) > 0.999 && isOff(counts[k]!, i + 1, shares, k, 1))
-            wrong++;
-        }
+  test.each([
+    [[0.05, 0.95]],
+    [[1 / 3, 2 / 3]],
+    [[1e-4, 1 - 1e-4]],
+    [[Math.PI - 3, Math.E, 1]],
+    [[0.05, 1 / 3, 0.317]],
+    [[0.317, 0.683, 0.05, 1 / 3, 1e-5]],
+  ])("a million draws by %j are exact at every one of them", { timeout: 120_000 }, (weights) => {
+    const shares = wholeNumbers(weights);
+    const turns = new WeightedTurns(weights, () => 1);
+    const counts = weights.map(() => 0);
+    const sum = shares.reduce((a, b) => a + b, 0n);
+    const floats = shares.map((share) => Number(share) / Number(sum));
+    let wrong = 0;
+    for (let i = 0; i < 1e6; i++) {
+      const { source, index } = turns.turn(i);
+      if (index !== counts[source]) wrong++;
+      counts[source]!++;
+      for (let k = 0; k < weights.length; k++) {
+        // Floats find the doubtful ones; whole numbers decide.
+        if (Math.abs(counts[k]! - floats[k]! * (i + 1)) > 0.999 && isOff(counts[k]!, i + 1, shares, k, 1))
+          wrong++;
       }
-      expect(wrong).toBe(0);
-      expect(new WeightedTurns(weights, () => 1).turn(999_999)).toEqual(turns.turn(999_999));
-    },
-  );
+    }
+    expect(wrong).toBe(0);
+    expect(new WeightedTurns(weights, () => 1).turn(999_999)).toEqual(turns.turn(999_999));
+  });
 
   test("5 % of replay: 15 of each 300, and 0.05 counts as 5 of 100", () => {
     expect(wholeNumbers([0.05, 0.95])).toEqual([1n, 19n]);

@@ -92,7 +92,10 @@ static void check_training(Checks& checks) {
     double sum = 0;
     for (const double each : want) sum += each;
     checks.run("linear_cross_entropy_loss", {&loss, &dx, &dw}, {-0.1 * sum}, [&](Exec& exec) {
-      k.linear_cross_entropy_loss(exec, x, w, targets, loss, dx, dw, 0.1f);
+      k.linear_cross_entropy_loss(exec, x, w, targets, loss, {}, dx, dw, 0.1f);
+    });
+    checks.run("linear_cross_entropy_loss", {&logprob, &dx, &dw}, want, [&](Exec& exec) {
+      k.linear_cross_entropy_loss(exec, x, w, targets, loss, logprob, dx, dw, 0.1f);
     });
   }
 

@@ -6,6 +6,8 @@ import { add, scale } from "../../lib/ops/add.ts";
 import {
   entropySpec,
   linearCrossEntropy,
+  linearCrossEntropyAndLogProb,
+  lossAndLogProbSpec,
   lossSpec,
   spec,
   tokenLogProb,
@@ -96,6 +98,20 @@ checkOp({
   oracle: (v, shapes, ints) => [
     Float64Array.of(-0.3 * logProbs(v, shapes, ints).reduce((sum, y) => sum + y, 0)),
   ],
+});
+
+checkOp({
+  spec: lossAndLogProbSpec,
+  cases,
+  gradientOf: [],
+  call: ({ x, weight, targets }) => {
+    const { loss, logProb } = linearCrossEntropyAndLogProb(x!, weight!, targets!, { scale: 0.3 });
+    return [loss, logProb];
+  },
+  oracle: (v, shapes, ints) => {
+    const each = logProbs(v, shapes, ints);
+    return [Float64Array.of(-0.3 * each.reduce((sum, y) => sum + y, 0)), each];
+  },
 });
 
 test("tokenLogProb: large logits stay finite", async () => {
@@ -214,6 +230,35 @@ describe.each(["f32", "bf16"] as const)("linearCrossEntropy %s gives what tokenL
     expect(onlyX).toEqual({ value: got.value, x: got.x });
     expect(onlyWeight).toEqual({ value: got.value, weight: got.weight });
   });
+});
+
+test("linearCrossEntropyAndLogProb: the bits of linearCrossEntropy, and each row's log-probability, 0 without a target", async () => {
+  const dev = await opened();
+  const random = new Random(6);
+  const [T, D, V] = [300, 8, 50];
+  const params = {
+    x: dev.tensor(Float32Array.from(normal([T, D], random).data), [T, D]),
+    weight: dev.tensor(Float32Array.from(normal([V, D], random).data), [V, D]),
+  };
+  const targets = dev.tensor(
+    Int32Array.from({ length: T }, (_, t) => (t % 3 === 1 ? -100 : random.below(V))),
+    [T],
+  );
+  const options = { scale: 1 / T };
+  const plain = valueAndGrad(params, () => linearCrossEntropy(params.x, params.weight, targets, options));
+  let each: Promise<ArrayLike<number>> | undefined;
+  const both = valueAndGrad(params, () => {
+    const { loss, logProb } = linearCrossEntropyAndLogProb(params.x, params.weight, targets, options);
+    each = logProb.data();
+    return loss;
+  });
+  expect(await both.value.data()).toEqual(await plain.value.data());
+  for (const name of ["x", "weight"] as const)
+    expect(await both.grads[name].data()).toEqual(await plain.grads[name].data());
+  const alone = tokenLogProb(params.x, params.weight, targets);
+  expect(relativeError(await each!, await alone.data())).toBeLessThan(1e-5);
+  expect((await each!)[1]).toBe(0);
+  disposeAll(params, targets, plain, both, alone);
 });
 
 test("linearCrossEntropy: gradients are added to those of an earlier batch", async () => {

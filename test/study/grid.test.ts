@@ -57,6 +57,10 @@ test.each<[string, unknown[], RegExp]>([
   ["no rank", ["lora:many"], /methods\[0\] is "lora:many"/],
   ["the same run twice", ["lora:8", { method: "lora" }], /the run lora-r8-all-lr0.001-s0 comes twice/],
   ["nothing", [], /methods is empty/],
+  ["an alpha of 0", [{ method: "lora", alpha: 0 }], /methods\[0\].alpha has 0, numbers above 0/],
+  ["a dropout of 1", [{ method: "lora", dropout: 1 }], /methods\[0\].dropout has 1, numbers from 0, below 1/],
+  ["rslora as a word", [{ method: "lora", rslora: "yes" }], /rslora has "yes", true or false/],
+  ["targets that are none", [{ method: "lora", targets: [3] }], /targets has \[3\], texts were needed/],
   ["a learning rate of a wrong kind", [{ method: "lora", lr: "fast" }], /lr has "fast", numbers from 0/],
 ])("%s is refused", (_, methods, message) => {
   expect(() => grid(methods)).toThrow(message);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Device, device } from "../../lib/core/device.ts";
 import { ConfigError } from "../../lib/core/errors.ts";
+import { native } from "../../lib/core/native.ts";
 import type { Mixture } from "../../lib/data/mix.ts";
 import type { Model } from "../../lib/models/model.ts";
 import { adamw } from "../../lib/optim/adamw.ts";
@@ -73,6 +74,29 @@ describe("sources of a mixture", () => {
       expect(m![`tokens/${name}`]).toBe(part.tokens.length);
     }
     expect(m!.loss).toBeCloseTo(await evaluateLoss(model, [batch]), 5);
+  });
+
+  test("the losses of sources come out of the one pass that the loss takes", async () => {
+    using model = tinyMoe(dev);
+    const { ops } = native();
+    const heads = ["linear_cross_entropy", "linear_cross_entropy_grad", "linear_cross_entropy_loss"] as const;
+    const kernels = heads.map((name) => ops[name]!);
+    const calls: string[] = [];
+    heads.forEach((name, i) => {
+      ops[name] = (...operands) => {
+        calls.push(name);
+        kernels[i]!(...operands);
+      };
+    });
+    try {
+      const run = { model, data: oldAndNew(0.317), batchTokens: 48, steps: 2, optimizer: adamw() };
+      for (const m of await runOf(run)) expect(m["loss/old"]).toBeGreaterThan(0);
+    } finally {
+      heads.forEach((name, i) => {
+        ops[name] = kernels[i]!;
+      });
+    }
+    expect(calls).toEqual(["linear_cross_entropy_loss", "linear_cross_entropy_loss"]);
   });
 
   test("a mixture of one source trains as the source alone does", async () => {

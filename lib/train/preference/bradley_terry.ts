@@ -2,6 +2,7 @@ import { scope } from "../../core/scope.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { add, scale } from "../../ops/add.ts";
 import { logSigmoid, square } from "../../ops/unary.ts";
+import { checkInputs } from "./inputs.ts";
 import { listOf, mean, subtract } from "./pair.ts";
 
 export interface BradleyTerryInputs {
@@ -18,7 +19,9 @@ export interface BradleyTerryInputs {
  * The reward model's loss under the Bradley–Terry model (Ouyang et al. 2022, eq. 1): the mean of −log σ(r_c − r_r − margin)
  * + centering·(r_c + r_r)². [1] f32.
  */
-export function bradleyTerry({ chosen, rejected, margin, centering = 0 }: BradleyTerryInputs): Tensor {
+export function bradleyTerry(inputs: BradleyTerryInputs): Tensor {
+  checkInputs("bradleyTerry", inputs);
+  const { chosen, rejected, margin, centering = 0 } = inputs;
   return scope(() => {
     const difference = subtract(chosen, rejected);
     const wanted =

@@ -1,7 +1,8 @@
 import { scope } from "../../core/scope.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { add, scale } from "../../ops/add.ts";
-import { checkBeta, checkSmoothing, mean, smoothedLogistic, subtract } from "./pair.ts";
+import { checkInputs } from "./inputs.ts";
+import { checkSmoothing, mean, smoothedLogistic, subtract } from "./pair.ts";
 
 export interface CpoInputs {
   /** Summed log-probabilities of the completions, [P] f32. */
@@ -22,8 +23,8 @@ export interface CpoInputs {
  * −(1−ε)·log σ(β(l_c − l_r)) − ε·log σ(−β(l_c − l_r)). [1] f32.
  */
 export function cpo(inputs: CpoInputs): Tensor {
+  checkInputs("cpo", inputs);
   const { chosen, rejected, nll, beta = 0.1, alpha = 1, labelSmoothing = 0 } = inputs;
-  checkBeta("cpo", beta);
   checkSmoothing("cpo", labelSmoothing);
   return scope(() => {
     const loss = mean(smoothedLogistic(scale(subtract(chosen, rejected), beta), labelSmoothing));

@@ -5,14 +5,16 @@ import { add, scale } from "../../ops/add.ts";
 import { multiply } from "../../ops/binary.ts";
 import { logSigmoid, sigmoid } from "../../ops/unary.ts";
 import type { DpoInputs } from "./dpo.ts";
-import { checkBeta, checkSmoothing, margins, mean, shift } from "./pair.ts";
+import { checkInputs } from "./inputs.ts";
+import { checkSmoothing, margins, mean, shift } from "./pair.ts";
 
 /**
  * Efficient exact optimization on pairs (Ji et al. 2024, eq. 16): the mean of KL(q ‖ p), where q = (σ(βΔ), σ(−βΔ)) and
  * p = (1 − ε, ε), ε = labelSmoothing above 0. Default 1e-3. [1] f32.
  */
-export function exoPair({ beta = 0.1, labelSmoothing = 1e-3, ...pairs }: DpoInputs): Tensor {
-  checkBeta("exoPair", beta);
+export function exoPair(inputs: DpoInputs): Tensor {
+  checkInputs("exoPair", inputs);
+  const { beta = 0.1, labelSmoothing = 1e-3, ...pairs } = inputs;
   checkSmoothing("exoPair", labelSmoothing);
   if (labelSmoothing === 0) {
     throw new ConfigError(

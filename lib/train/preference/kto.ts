@@ -5,7 +5,8 @@ import type { Tensor } from "../../core/tensor.ts";
 import { multiply } from "../../ops/binary.ts";
 import { segmentExpand } from "../../ops/segment_sum.ts";
 import { clamp, sigmoid } from "../../ops/unary.ts";
-import { checkBeta, listOf, mean, subtract } from "./pair.ts";
+import { checkInputs } from "./inputs.ts";
+import { listOf, mean, subtract } from "./pair.ts";
 
 export interface UnpairedInputs {
   /** Summed log-probabilities of B completions under the policy, and under the reference, [B] f32. */
@@ -31,7 +32,9 @@ export interface KtoInputs extends UnpairedInputs {
  * and w·(1 − σ(β(z − x))) over the others, x the log-ratio, z the KL estimate, w the weight of its kind. [1] f32. A batch of
  * one kind only is fine.
  */
-export function kto({ kl, ...inputs }: KtoInputs): Tensor {
+export function kto(given: KtoInputs): Tensor {
+  checkInputs("kto", given);
+  const { kl, ...inputs } = given;
   return scope(() => {
     const B = inputs.policy.size;
     const { device } = inputs.policy;
@@ -48,13 +51,16 @@ export function kto({ kl, ...inputs }: KtoInputs): Tensor {
  * completions and w·σ(βx) over the others: `kto` with z = 0. [1] f32.
  */
 export function apoZeroUnpaired(inputs: UnpairedInputs): Tensor {
+  checkInputs("apoZeroUnpaired", inputs);
   return scope(() => unpaired("apoZeroUnpaired", inputs, undefined));
 }
 
 /**
  * KTO's z: the mean log-ratio of completions under prompts that are not theirs, at least 0; [M] each → [1] f32. No gradient.
  */
-export function ktoKl({ policy, reference }: { policy: Tensor; reference: Tensor }): Tensor {
+export function ktoKl(inputs: { policy: Tensor; reference: Tensor }): Tensor {
+  checkInputs("ktoKl", inputs);
+  const { policy, reference } = inputs;
   return withoutGrad(() =>
     scope(() => clamp(mean(subtract(policy, reference)), 0, Number.POSITIVE_INFINITY)),
   );
@@ -62,7 +68,6 @@ export function ktoKl({ policy, reference }: { policy: Tensor; reference: Tensor
 
 function unpaired(name: string, inputs: UnpairedInputs, z: Tensor | undefined): Tensor {
   const { policy, reference, labels, beta = 0.1, desirableWeight = 1, undesirableWeight = 1 } = inputs;
-  checkBeta(name, beta);
   if (labels.length !== policy.size) {
     throw new ConfigError(
       `${name}: ${labels.length} labels for ${policy.size} completions, one for each was needed`,

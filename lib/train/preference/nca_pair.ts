@@ -2,14 +2,16 @@ import { scope } from "../../core/scope.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { add, scale } from "../../ops/add.ts";
 import { logSigmoid } from "../../ops/unary.ts";
-import { checkBeta, logRatios, mean, type PairLogProbs } from "./pair.ts";
+import { checkInputs } from "./inputs.ts";
+import { logRatios, mean, type PairLogProbs } from "./pair.ts";
 
 /**
  * Noise contrastive alignment on pairs (Chen et al. 2024): the mean of −log σ(βc) − ½·log σ(−βc) − ½·log σ(−βr), c and r
  * the log-ratios. [1] f32.
  */
-export function ncaPair({ beta = 0.1, ...pairs }: PairLogProbs & { beta?: number }): Tensor {
-  checkBeta("ncaPair", beta);
+export function ncaPair(inputs: PairLogProbs & { beta?: number }): Tensor {
+  checkInputs("ncaPair", inputs);
+  const { beta = 0.1, ...pairs } = inputs;
   return scope(() => {
     const { chosen, rejected } = logRatios(pairs);
     const up = logSigmoid(scale(chosen, beta));

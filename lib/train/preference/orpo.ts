@@ -2,7 +2,8 @@ import { scope } from "../../core/scope.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { add } from "../../ops/add.ts";
 import { log1mExp, logSigmoid } from "../../ops/unary.ts";
-import { checkBeta, mean, perToken, subtract, type TokenCounts } from "./pair.ts";
+import { checkInputs } from "./inputs.ts";
+import { mean, perToken, subtract, type TokenCounts } from "./pair.ts";
 
 export interface OrpoInputs extends TokenCounts {
   /** Log-probabilities of the completions, [P] f32. */
@@ -19,8 +20,8 @@ export interface OrpoInputs extends TokenCounts {
  * log σ(log odds(p_c) − log odds(p_r)), where log p is the average over tokens and odds(p) = p / (1 − p). [1] f32.
  */
 export function orpo(inputs: OrpoInputs): Tensor {
+  checkInputs("orpo", inputs);
   const { chosen, rejected, chosenTokens, rejectedTokens, nll, beta = 0.1 } = inputs;
-  checkBeta("orpo", beta);
   return scope(() => {
     const odds = subtract(
       logOdds(perToken(chosen, chosenTokens)),

@@ -3,7 +3,8 @@ import { scope } from "../../core/scope.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { scale } from "../../ops/add.ts";
 import { logSigmoid } from "../../ops/unary.ts";
-import { checkBeta, mean, perToken, shift, subtract, type TokenCounts } from "./pair.ts";
+import { checkInputs } from "./inputs.ts";
+import { mean, perToken, shift, subtract, type TokenCounts } from "./pair.ts";
 
 export interface SimpoInputs extends TokenCounts {
   chosen: Tensor;
@@ -22,8 +23,8 @@ export interface SimpoInputs extends TokenCounts {
  * for both gamma and gammaBetaRatio.
  */
 export function simpo(inputs: SimpoInputs): Tensor {
+  checkInputs("simpo", inputs);
   const { chosen, rejected, chosenTokens, rejectedTokens, beta = 2, gamma, gammaBetaRatio } = inputs;
-  checkBeta("simpo", beta);
   if (gamma !== undefined && gammaBetaRatio !== undefined) {
     throw new ConfigError(
       `simpo: gamma is ${gamma} and gammaBetaRatio is ${gammaBetaRatio}, one of them was needed`,
