@@ -56,6 +56,8 @@ export interface LossParts {
   sources: SourceLoss[];
   auxLoss?: Tensor | undefined;
   zLoss?: Tensor | undefined;
+  /** Of each sparse layer. */
+  routings: readonly Routing[];
 }
 
 /**
@@ -91,7 +93,12 @@ export function lossParts(
       ? crossEntropyOfParts(hidden, weight, input.targets, { parts, targets })
       : crossEntropyOf(hidden, weight, input.targets, { parts, targets }),
   );
-  return { crossEntropy, sources, ...withRouterLoss(crossEntropy, routings, options, own / targets) };
+  return {
+    crossEntropy,
+    sources,
+    routings,
+    ...withRouterLoss(crossEntropy, routings, options, own / targets),
+  };
 }
 
 type HeadLoss = Pick<LossParts, "crossEntropy" | "sources">;
