@@ -43,12 +43,24 @@ export interface Point {
 }
 
 export interface LineChart extends Axes {
+  /** Whether the y axis begins at 0. Default true. */
+  fromZero?: boolean;
   series: readonly { name: string; points: readonly Point[] }[];
 }
 
 export interface ScatterChart extends Axes {
   /** Points of one colour, each with a name beside it where it has one. */
   series: readonly { name: string; points: readonly { x: number; y: number; label?: string }[] }[];
+}
+
+/** Shares by row and column, as colours and numbers. */
+export interface HeatMap {
+  title: string;
+  columns: readonly string[];
+  columnLabel: string;
+  rows: readonly { name: string; values: readonly number[] }[];
+  /** The share that is neither more nor less: white. Half and double of it have full colour. */
+  balanced: number;
 }
 
 const round = (x: number): string => String(Math.round(x * 10) / 10);
@@ -110,8 +122,8 @@ function frameOf(axes: Axes, names: readonly string[], ys: readonly number[], xs
   return { x, y, parts, bottom };
 }
 
-const whole = (parts: readonly string[]): string =>
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${kWidth} ${kHeight}" width="${kWidth}" height="${kHeight}"` +
+const whole = (parts: readonly string[], height = kHeight): string =>
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${kWidth} ${height}" width="${kWidth}" height="${height}"` +
   ` font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>\n${parts.join("\n")}\n</svg>\n`;
 
 /** Bars of means with whiskers of 95 % intervals, from zero. */
@@ -155,7 +167,7 @@ export function lineChart(chart: LineChart): string {
   const { x, y, parts } = frameOf(
     chart,
     chart.series.map(({ name }) => name),
-    [0, ...points.flatMap(({ low, high }) => [low, high])],
+    [...(chart.fromZero === false ? [] : [0]), ...points.flatMap(({ low, high }) => [low, high])],
     points.map((point) => point.x),
   );
   const at = (px: number, py: number): string => `${round(x(px))} ${round(y(py))}`;
@@ -192,4 +204,33 @@ export function scatterChart(chart: ScatterChart): string {
     }
   });
   return whole(parts);
+}
+
+const kNames = 210;
+const kCellHeight = 22;
+
+/** A table of shares in per cent, coloured by how far each is from balance. */
+export function heatMap({ title, columns, columnLabel, rows, balanced }: HeatMap): string {
+  const wide = (kWidth - kRight - kNames) / columns.length;
+  const parts = [text(16, 24, title, `font-size="15" font-weight="bold"`)];
+  const middle = (c: number): number => kNames + wide * (c + 0.5);
+  parts.push(text(kNames - 8, 52, columnLabel, `text-anchor="end"`));
+  columns.forEach((name, c) => {
+    parts.push(text(middle(c), 52, name, `text-anchor="middle"`));
+  });
+  rows.forEach(({ name, values }, r) => {
+    const top = 60 + r * kCellHeight;
+    parts.push(text(kNames - 8, top + 15, name, `text-anchor="end"`));
+    values.forEach((value, c) => {
+      const colour = value > balanced ? kColours[1]! : kColours[0]!;
+      const strength = Math.min(1, Math.abs(Math.log2(value / balanced)));
+      const place = `x="${round(kNames + wide * c)}" y="${top}" width="${round(wide - 1)}" height="${kCellHeight - 1}"`;
+      parts.push(`<rect ${place} fill="${colour}" fill-opacity="${(0.75 * strength).toFixed(3)}"/>`);
+      parts.push(text(middle(c), top + 15, (100 * value).toFixed(1), `text-anchor="middle"`));
+    });
+  });
+  const end = 60 + rows.length * kCellHeight;
+  const scale = `Per cent. White: ${(100 * balanced).toFixed(1)}; full colour: half of it or less (blue), double or more (red).`;
+  parts.push(text(16, end + 22, scale));
+  return whole(parts, end + 36);
 }

@@ -19,6 +19,11 @@ export default command({
       .min(0)
       .optional()
       .describe("weight of the load-balancing loss; default: router_aux_loss_coef of config.json"),
+    routerBiasRate: z
+      .number()
+      .min(0)
+      .optional()
+      .describe("step of the routers' biases, which balance the load without a loss; DeepSeek-V3: 0.001"),
     from: filePath()
       .optional()
       .describe("folder of another run, to begin with a checkpoint of: weights, optimizer, step count"),
@@ -64,7 +69,7 @@ export default command({
         });
         if (created && from === undefined)
           note(`${options.model} has no weights: they start at random, by seed ${seed}`);
-        const { auxLossCoef = model.config.routerAuxLossCoef } = options;
+        const { auxLossCoef = model.config.routerAuxLossCoef, routerBiasRate = 0 } = options;
         const maxLength = Math.min(model.config.maxPositionEmbeddings, batchTokens);
         const { steps: _, ...rest } = loop;
         const checkpoint = {
@@ -85,6 +90,7 @@ export default command({
             model,
             tokenizer,
             auxLossCoef,
+            routerBiasRate,
             recompute,
             batchTokens,
             maxLength,

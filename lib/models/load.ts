@@ -10,7 +10,7 @@ import { readTextIfThere } from "../io/read_text.ts";
 import { systemReason } from "../io/system_error.ts";
 import { parseModelConfig } from "./config.ts";
 import { buildModel } from "./decoder.ts";
-import type { Model } from "./model.ts";
+import { kRouterBias, type Model } from "./model.ts";
 
 export interface LoadOptions {
   device: Device;
@@ -76,7 +76,8 @@ async function readEosIds(dir: string, { config }: Model): Promise<readonly numb
 }
 
 async function fill(model: Model, files: CheckpointFiles): Promise<void> {
-  const { params } = model;
+  if ([...files.tensors.keys()].some((name) => name.endsWith(kRouterBias))) model.addRouterBias();
+  const params = { ...model.params, ...model.routerBias };
   const missing = Object.keys(params).filter((name) => !files.tensors.has(name));
   if (missing.length > 0) {
     throw new FormatError(

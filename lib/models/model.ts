@@ -7,6 +7,7 @@ import { withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Block } from "../nn/block.ts";
 import type { CacheAccess } from "../nn/context.ts";
+import { SparseMoe } from "../nn/experts.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { RmsNorm } from "../nn/rms_norm.ts";
 import { gatherRows } from "../ops/gather_rows.ts";
@@ -53,6 +54,9 @@ export interface ModelOrigin {
   eosTokenIds: readonly number[];
 }
 
+/** Behind the router's module, the name of its bias. */
+export const kRouterBias = ".e_score_correction_bias";
+
 /** A decoder-only language model. */
 export class Model {
   origin: ModelOrigin | undefined;
@@ -87,6 +91,23 @@ export class Model {
   /** Checkpoint name → tensor. Experts are parts of one stacked tensor. */
   get params(): Record<string, Tensor> {
     return this.paramSet.params;
+  }
+
+  /**
+   * What the routers add to their scores when they choose experts, [E] f32 each, named as in DeepSeek-V3's checkpoints; empty
+   * for routers that add nothing. `pretrain`'s `routerBiasRate` makes and moves them; they are no parameters.
+   */
+  get routerBias(): Readonly<Record<string, Tensor>> {
+    return this.paramSet.buffers;
+  }
+
+  /** @internal Gives each router a bias of zeros, where they have none. */
+  addRouterBias(): void {
+    for (const { mlp } of this.parts.blocks) {
+      if (!(mlp instanceof SparseMoe) || mlp.routerBias !== undefined) continue;
+      const { modules, outFeatures } = mlp.parts.router;
+      mlp.routerBias = this.paramSet.buffer(`${modules[0]}${kRouterBias}`, [outFeatures]);
+    }
   }
 
   /** @internal Throws DisposedError if the model was disposed. */

@@ -17,6 +17,8 @@ export class ParamSet {
   /** Checkpoint name → tensor; the experts of a layer are parts of one stacked tensor. */
   readonly params: Record<string, Tensor> = {};
   readonly owned: OwnedParam[] = [];
+  /** Checkpoint name → what the model has beside parameters, in f32: no optimizer changes it. */
+  readonly buffers: Record<string, Tensor> = {};
 
   constructor(
     readonly device: Device,
@@ -41,8 +43,16 @@ export class ParamSet {
     return tensor;
   }
 
+  /** Zeros. */
+  buffer(name: string, shape: readonly number[]): Tensor {
+    const tensor = owned(this.device.full(shape, 0), name);
+    this.buffers[name] = tensor;
+    return tensor;
+  }
+
   dispose(): void {
     for (const tensor of Object.values(this.params)) tensor.dispose();
+    for (const tensor of Object.values(this.buffers)) tensor.dispose();
     for (const { tensor } of this.owned) tensor.dispose();
   }
 }

@@ -5,7 +5,8 @@ import { ConfigError } from "../core/errors.ts";
 import { checkOneOf, refuseUnknown } from "../core/options.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
-import type { Model } from "./model.ts";
+import type { ModelConfig } from "./config.ts";
+import { kRouterBias, type Model } from "./model.ts";
 
 /** Files of a model folder that are not weights: carried over from where the model was loaded. */
 const companions = [
@@ -34,7 +35,9 @@ export interface SaveOptions {
  * Writes a Hugging Face model folder: the same names, shapes, number formats (or `dtype`) and shards that were loaded (a created
  * model: its own format, one file), config.json, and the tokenizer's files from the folder it came from, or from `tokenizerFrom`.
  * Written beside and moved into place at the end: a full disk or a crash leaves what was there. An attached adapter is
- * not part of it: merge it first. If the folder it came from is gone, a Node warning says so. Throws ConfigError while an adapter is attached and not merged.
+ * not part of it: merge it first. Biases of routers go along, always in f32; as transformers' class of such a model doesn't
+ * read them, a Node warning says so, and one if the folder it came from is gone. Throws ConfigError while an adapter is
+ * attached and not merged.
  */
 export async function saveModel(model: Model, dir: string, options: SaveOptions = {}): Promise<void> {
   refuseUnknown("saveModel", options, ["tokenizerFrom", "dtype"]);
@@ -53,8 +56,8 @@ export async function saveModel(model: Model, dir: string, options: SaveOptions 
   const shardOf = (name: string): string => origin?.shards?.get(name) ?? "model.safetensors";
   const byShard = new Map<string, TensorToWrite[]>();
   let total = 0;
-  for (const [name, tensor] of Object.entries(model.params)) {
-    const dtype = dtypeOf(name);
+  for (const [name, tensor] of Object.entries({ ...model.params, ...model.routerBias })) {
+    const dtype = name in model.routerBias ? "F32" : dtypeOf(name); // steps of the bias would vanish in bf16
     const shard = shardOf(name);
     total += tensor.size * (dtype === "F32" ? 4 : 2);
     byShard.set(shard, [
@@ -62,6 +65,7 @@ export async function saveModel(model: Model, dir: string, options: SaveOptions 
       { name, dtype, shape: tensor.shape, bytes: () => tensor.bytesData(formats[dtype]) },
     ]);
   }
+  if (Object.keys(model.routerBias).length > 0) warnOfRouterBias(dir, config);
   const source = options.tokenizerFrom ?? origin?.dir;
   const present = source === undefined ? [] : await filesIn(source, options.tokenizerFrom === undefined);
   await writeFolderAtomically(
@@ -77,6 +81,13 @@ export async function saveModel(model: Model, dir: string, options: SaveOptions 
       }
     },
     (file) => /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/.test(file),
+  );
+}
+
+function warnOfRouterBias(dir: string, { modelType }: ModelConfig): void {
+  process.emitWarning(
+    `saveModel: ${dir} holds biases of the routers (${kRouterBias.slice(1)}), which choose experts here; transformers' ${modelType} has none` +
+      " and would choose others, with a higher loss",
   );
 }
 

@@ -24,13 +24,16 @@ export interface ExpertParts {
 
 /** A sparse mixture of experts without capacity and without dropped tokens: rows are sorted, not padded. */
 export class SparseMoe {
+  /** Counts in the choice of experts, not in their weights, [E] f32 (Wang et al. 2024). */
+  routerBias: Tensor | undefined;
+
   constructor(readonly parts: ExpertParts) {}
 
   forward(x_TD: Tensor): { out: Tensor; routing: Routing } {
     const { gate, up, down, shared, topK, renormalize } = this.parts;
     const experts = this.parts.router.outFeatures;
     const logits_TE = linear(x_TD, this.parts.router.weight, { dtype: "f32" });
-    const routing = router(logits_TE, { topK, renormalize });
+    const routing = router(logits_TE, { topK, renormalize, bias: this.routerBias });
     const { offsets, tokens, positions } = sortByExpert(routing.experts, experts);
     const gathered = { offsets, gather: { rows: tokens, positions } };
     const h_RF = swiglu(gate.forward(x_TD, gathered), up.forward(x_TD, gathered));

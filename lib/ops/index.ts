@@ -19,7 +19,7 @@ export {
 export { lowRankLinear } from "./low_rank.ts";
 export { rmsNorm } from "./rms_norm.ts";
 export { rotary, rotaryTable } from "./rotary.ts";
-export { router } from "./router.ts";
+export { followLoad, router } from "./router.ts";
 export { loadBalancingLoss, routerZLoss } from "./router_loss.ts";
 export { sample } from "./sample.ts";
 export { segmentExpand, segmentSum, sum } from "./segment_sum.ts";

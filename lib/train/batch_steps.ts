@@ -53,8 +53,8 @@ export function batchSteps<B extends TokenBatch>(options: BatchStepOptions<B>): 
       return { ...pending, counts: { ...tokens }, ...(phase && { phase: phase.name }) };
     },
     repeat(number: number): void {
-      const { totals, grads } = step.gradients(number, recent.get(number)!);
-      disposeAll(totals, grads);
+      const { totals, grads, chosen } = step.gradients(number, recent.get(number)!);
+      disposeAll(totals, grads, chosen);
     },
     validate: options.validate ?? ((batches) => measure(objective, batches)),
   };

@@ -61,6 +61,8 @@ export interface LossParts {
   sources: SourceLoss[];
   auxLoss?: Tensor | undefined;
   zLoss?: Tensor | undefined;
+  /** Of each sparse layer. */
+  routings: readonly Routing[];
 }
 
 /**
@@ -94,7 +96,12 @@ export function lossParts(
   const { crossEntropy, sources } = model.device.at("lm_head", () =>
     headLoss(hidden, weight, input.targets, { parts, targets }),
   );
-  return { crossEntropy, sources, ...withRouterLoss(crossEntropy, routings, options, own / targets) };
+  return {
+    crossEntropy,
+    sources,
+    routings,
+    ...withRouterLoss(crossEntropy, routings, options, own / targets),
+  };
 }
 
 /** The loss, and of each source the mean over its own targets: sums of the log-probabilities that the loss's pass makes. */

@@ -5,6 +5,7 @@ import { disposeAll, valueAndGrad, withoutGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Model } from "../models/model.ts";
 import { add, scale } from "../ops/add.ts";
+import type { Routing } from "../ops/router.ts";
 import type { OptimizerRun } from "../optim/optimizer_run.ts";
 import { sourceParts, type TokenBatch, targetCount } from "../text/token_batch.ts";
 import type { SourceLoss } from "./loss.ts";
@@ -19,6 +20,8 @@ export interface MeasuredLoss {
   metrics?: Readonly<Record<string, Metric | undefined>>;
   /** Of a batch with several sources: means over each one's targets. */
   sources?: readonly SourceLoss[];
+  /** Of each sparse layer: what `balance` goes by. */
+  routings?: readonly Routing[];
 }
 
 /** What is trained for. */
@@ -30,6 +33,8 @@ export interface Objective<B extends TokenBatch = TokenBatch> {
   loss(batch: B, whole: number): MeasuredLoss;
   /** What a batch counts by: targets, pairs, … Default: its targets. */
   count?(batch: B): number;
+  /** Called after the update with what each sparse layer chose, [T, K], in each part of the step's batch. */
+  balance?(parts: readonly (readonly Tensor[])[]): void;
 }
 
 type Tensors = Readonly<Record<string, Tensor>>;
@@ -63,17 +68,18 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
   run(step: number, batches: readonly B[], optimizer: OptimizerRun, round = step): PendingMetrics {
     const startedMs = performance.now();
     this.model.device.step = step;
-    const { totals, shares, grads, read } = this.gradients(round, batches);
+    const { totals, shares, grads, read, chosen } = this.gradients(round, batches);
     let update: { lr: number; gradNorm: Tensor };
     try {
       if (!this.checked) refuseUnread(this.params, read);
       this.checked = true;
       update = scope(() => optimizer.step(grads));
+      this.objective.balance?.(chosen);
     } catch (error) {
       disposeAll(totals);
       throw error;
     } finally {
-      disposeAll(grads);
+      disposeAll(grads, chosen);
     }
     const { lr, gradNorm } = update;
     const tokens = batches.reduce((n, batch) => n + batch.tokens.length, 0);
@@ -93,16 +99,19 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
     shares: Readonly<Record<string, number>>;
     grads: Record<string, Tensor>;
     read: ReadonlySet<Tensor>;
+    /** Experts of each part's sparse layers, where the objective balances. */
+    chosen: Tensor[][];
   } {
     const whole = batches.reduce((n, batch) => n + this.count(batch), 0);
     const ofSources = targetsOfSources(batches);
     const sums = new Sums();
     const read = new Set<Tensor>();
+    const chosen: Tensor[][] = [];
     let grads: Record<string, Tensor> | undefined;
     try {
       withRandomStreams({ seed: this.seed, first: step * streamsPerStep }, () => {
         for (const batch of batches) {
-          const pass = valueAndGrad(this.params, () => this.partLoss(batch, whole, ofSources, sums), {
+          const pass = valueAndGrad(this.params, () => this.partLoss(batch, whole, ofSources, sums, chosen), {
             read,
             ...(grads && { into: grads }),
           });
@@ -111,14 +120,21 @@ export class TrainStep<B extends TokenBatch = TokenBatch> {
         }
       });
     } catch (error) {
-      disposeAll(sums.totals, grads);
+      disposeAll(sums.totals, grads, chosen);
       throw error;
     }
-    return { totals: sums.totals, shares: sums.shares, grads: grads!, read };
+    return { totals: sums.totals, shares: sums.shares, grads: grads!, read, chosen };
   }
 
-  private partLoss(batch: B, whole: number, ofSources: ReadonlyMap<string, number>, sums: Sums): Tensor {
-    const { loss, metrics = {}, sources = [] } = this.objective.loss(batch, whole);
+  private partLoss(
+    batch: B,
+    whole: number,
+    ofSources: ReadonlyMap<string, number>,
+    sums: Sums,
+    chosen: Tensor[][],
+  ): Tensor {
+    const { loss, metrics = {}, sources = [], routings = [] } = this.objective.loss(batch, whole);
+    if (this.objective.balance) chosen.push(routings.map(({ experts }) => keep(experts)));
     const share = this.count(batch) / whole;
     for (const [name, value] of Object.entries(metrics)) {
       if (value === undefined) continue;

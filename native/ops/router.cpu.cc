@@ -1,5 +1,6 @@
 // Bytes moved: forward 8·T·E; backward 8·T·E. A task owns 32 rows.
-// Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes.
+// Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes; with a bias
+// by probability + bias.
 #include "ops/router.h"
 
 #include <algorithm>
@@ -16,12 +17,12 @@ namespace {
 constexpr int64_t kRows = 32;
 
 // The K largest of each of up to kLanes rows, by insertion, a row to each lane. `memory` holds choose_floats(E, K).
-void choose(const float* logits, int64_t rows, int64_t E, int64_t K, float* memory, int32_t* chosen) {
+void choose(const float* scores, int64_t rows, int64_t E, int64_t K, float* memory, int32_t* chosen) {
   float *const columns = memory, *const values = columns + pieces(E, kLanes) * kLanes * kLanes;  // values: [K][kLanes]
   float* const numbers = values + K * kLanes;                                                    // experts, as i32
   for (int64_t e = 0; e < E; e += kLanes) {
     vf v[kLanes] = {};
-    for (int64_t r = 0; r < rows; r++) v[r] = E - e < kLanes ? load(logits + r * E + e, E - e) : load(logits + r * E + e);
+    for (int64_t r = 0; r < rows; r++) v[r] = E - e < kLanes ? load(scores + r * E + e, E - e) : load(scores + r * E + e);
     transpose(v);
     for (int64_t r = 0; r < kLanes; r++) store(columns + (e + r) * kLanes, v[r]);
   }
@@ -52,22 +53,32 @@ float sum_chosen(const float* probs, const int32_t* chosen, int64_t K) {
 }
 }  // namespace
 
-void router(Exec& exec, In logits, Out probs, Out experts, Out weights, bool renormalize) {
+void router(Exec& exec, In logits, In bias, Out probs, Out experts, Out weights, bool renormalize) {
   const int64_t E = logits.cols(), T = logits.rows(), K = experts.cols();
   require(K >= 1 && K <= E, "chooses at least 1 expert and at most all");
   exec.parallel(pieces(T, kRows), [&](int64_t task, Worker& worker) {
     const int64_t begin = task * kRows, end = std::min(T, begin + kRows);
-    float* const memory = worker.scratch<float>(choose_floats(E, K));
+    float* const memory = worker.scratch<float>(choose_floats(E, K) + (bias ? kRows * E : 0));
+    float* const biased = memory + choose_floats(E, K);  // [kRows][E]
+    for (int64_t t = begin; t < end; t++) {
+      const float *logit = logits.data<float>() + t * E, *above = bias.data<float>();
+      float *prob = probs.data<float>() + t * E, *score = biased + (t - begin) * E;
+      const float scale = 1.0f / exp_row(logit, prob, E, row_max(logit, E));
+      sweep(E, [&](int64_t i, auto... lanes) {
+        const vf p = load(prob + i, lanes...) * scale;
+        store(prob + i, p, lanes...);
+        if (bias) store(score + i, p + load(above + i, lanes...), lanes...);
+      });
+    }
+    const float* const scores = bias ? biased : logits.data<float>() + begin * E;
     for (int64_t t = begin; t < end; t += kLanes) {
       const int64_t rows = std::min<int64_t>(kLanes, end - t);
-      choose(logits.data<float>() + t * E, rows, E, K, memory, experts.data<int32_t>() + t * K);
+      choose(scores + (t - begin) * E, rows, E, K, memory, experts.data<int32_t>() + t * K);
     }
     for (int64_t t = begin; t < end; t++) {
-      const float* logit = logits.data<float>() + t * E;
-      float *prob = probs.data<float>() + t * E, *weight = weights.data<float>() + t * K;
+      const float* prob = probs.data<float>() + t * E;
+      float* weight = weights.data<float>() + t * K;
       const int32_t* chosen = experts.data<int32_t>() + t * K;
-      const float scale = 1.0f / exp_row(logit, prob, E, row_max(logit, E));
-      sweep(E, [&](int64_t i, auto... lanes) { store(prob + i, load(prob + i, lanes...) * scale, lanes...); });
       const float total = renormalize ? sum_chosen(prob, chosen, K) : 1.0f;
       for (int64_t k = 0; k < K; k++) weight[k] = prob[chosen[k]] / total;
     }
@@ -104,6 +115,27 @@ void router_grad(Exec& exec, In dweights, In probs, In experts, Out dlogits, boo
       }
     }
   });
+}
+
+void router_bias(Exec& exec, InList experts, Out bias, float rate) {
+  const int64_t E = bias.size();
+  int64_t* const counts = exec.shared<int64_t>(E);
+  std::fill_n(counts, E, int64_t(0));
+  int64_t total = 0;
+  for (const In& chosen : experts) {
+    for (int64_t slot = 0; slot < chosen.size(); slot++) {
+      const int32_t e = chosen.data<int32_t>()[slot];
+      if (e < 0 || e >= E) {
+        fail("slot %lld holds expert %d, there are %lld", static_cast<long long>(slot), e, static_cast<long long>(E));
+      }
+      counts[e]++;
+    }
+    total += chosen.size();
+  }
+  for (int64_t e = 0; e < E; e++) {
+    const int64_t under = total - E * counts[e];
+    bias.data<float>()[e] += rate * float((under > 0) - (under < 0));
+  }
 }
 
 }  // namespace mixwright::cpu::MW_ISA

@@ -1,6 +1,7 @@
 // Bytes moved: forward 8·T·E; backward 8·T·E. A warp owns a row; a row of up to 256 logits stays in its registers.
-// Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes. The best of
-// those not yet chosen is a maximum over whole numbers that order as the logits do, one instruction for the warp.
+// Experts are ranked by logit, which orders them as their probabilities do, without the ties that rounding makes; with a bias
+// by probability + bias. The best of those not yet chosen is a maximum over whole numbers that order as the scores do, one
+// instruction for the warp.
 #include "ops/router.h"
 
 #include "cuda/launch.h"
@@ -20,8 +21,8 @@ __device__ inline float of_rank(uint32_t rank) { return __uint_as_float(rank >> 
 
 // kPer: a lane's logits, 0 when they stay in memory.
 template <int kPer>
-__global__ void __launch_bounds__(kThreads) choose(const float* logits, float* probs, int32_t* experts, float* weights,
-                                                   int64_t T, int E, int K, bool renormalize) {
+__global__ void __launch_bounds__(kThreads) choose(const float* logits, const float* bias, float* probs, int32_t* experts,
+                                                   float* weights, int64_t T, int E, int K, bool renormalize) {
   const int64_t t = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
   const int lane = threadIdx.x % kWarp, per = kPer > 0 ? kPer : (E + kWarp - 1) / kWarp;
   if (t >= T) return;
@@ -44,8 +45,16 @@ __global__ void __launch_bounds__(kThreads) choose(const float* logits, float* p
   const float scale = 1.0f / warp_sum(sum);
 #pragma unroll
   for (int j = 0; j < per; j++) {
-    if (lane + j * kWarp < E) prob[lane + j * kWarp] = expf(at(j) - most) * scale;
+    const int e = lane + j * kWarp;
+    if (e >= E) continue;
+    prob[e] = expf(at(j) - most) * scale;
+    if (kPer > 0 && bias != nullptr) own[j] = prob[e] + bias[e];  // from here on what ranks
   }
+  const auto score = [&](int j) {
+    if constexpr (kPer > 0) return own[j];
+    const int e = lane + j * kWarp;
+    return e < E && bias != nullptr ? prob[e] + bias[e] : at(j);
+  };
 
   uint32_t last_rank = 0;
   int last = -1;
@@ -56,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) choose(const float* logits, float* p
 #pragma unroll
     for (int j = 0; j < per; j++) {
       const int e = lane + j * kWarp;
-      const uint32_t r = rank_of(at(j));
+      const uint32_t r = rank_of(score(j));
       const bool free = e < E && (last < 0 || r < last_rank || (r == last_rank && e > last));
       if (free && (expert == E || r > rank)) {
         rank = r;
@@ -66,7 +75,7 @@ __global__ void __launch_bounds__(kThreads) choose(const float* logits, float* p
     const uint32_t best = __reduce_max_sync(kAll, rank);
     last = int(__reduce_min_sync(kAll, rank == best ? unsigned(expert) : unsigned(E)));
     last_rank = best;
-    const float p = expf(of_rank(best) - most) * scale;
+    const float p = expf((bias == nullptr ? of_rank(best) : logit[last]) - most) * scale;
     total += p;
     if (lane == 0) {
       experts[t * K + k] = last;
@@ -114,14 +123,39 @@ __global__ void __launch_bounds__(kThreads)
     if (e % kWarp == lane) out[e] += prob[e] / total * (renormalize ? dweight[k] - mean : dweight[k]);
   }
 }
+
+// One block: lists of a few thousand slots, once an update.
+__global__ void __launch_bounds__(kThreads) follow_load(const int32_t* const* chosen, const int64_t* sizes, int64_t lists, int E,
+                                                        float rate, float* bias, Report to) {
+  MW_SHARED(int32_t, counts);
+  for (int e = threadIdx.x; e < E; e += kThreads) counts[e] = 0;
+  __syncthreads();
+  int64_t total = 0;
+  for (int64_t l = 0; l < lists; l++) {
+    for (int64_t slot = threadIdx.x; slot < sizes[l]; slot += kThreads) {
+      const int32_t e = chosen[l][slot];
+      if (e < 0 || e >= E) {
+        report(to, slot, e, E);
+      } else {
+        atomicAdd(&counts[e], 1);
+      }
+    }
+    total += sizes[l];
+  }
+  __syncthreads();
+  for (int e = threadIdx.x; e < E; e += kThreads) {
+    const int64_t under = total - int64_t(E) * counts[e];
+    bias[e] += rate * float((under > 0) - (under < 0));
+  }
+}
 }  // namespace
 
-void router(Exec& exec, In logits, Out probs, Out experts, Out weights, bool renormalize) {
+void router(Exec& exec, In logits, In bias, Out probs, Out experts, Out weights, bool renormalize) {
   const int64_t E = logits.cols(), T = logits.rows(), K = experts.cols();
   require(K >= 1 && K <= E, "chooses at least 1 expert and at most all");
   const auto start = [&](auto kernel) {
-    launch(exec, kernel, dim3(unsigned(pieces(T, kThreads / kWarp))), kThreads, 0, logits.data<float>(), probs.data<float>(),
-           experts.data<int32_t>(), weights.data<float>(), T, int(E), int(K), renormalize);
+    launch(exec, kernel, dim3(unsigned(pieces(T, kThreads / kWarp))), kThreads, 0, logits.data<float>(), bias.data<float>(),
+           probs.data<float>(), experts.data<int32_t>(), weights.data<float>(), T, int(E), int(K), renormalize);
   };
   if (E <= kWarp) return start(choose<1>);
   if (E <= 2 * kWarp) return start(choose<2>);
@@ -135,6 +169,18 @@ void router_grad(Exec& exec, In dweights, In probs, In experts, Out dlogits, boo
   launch(exec, choose_grad, dim3(unsigned(pieces(T, kThreads / kWarp))), kThreads, 0, dweights.data<float>(),
          probs.data<float>(), experts.data<int32_t>(), dlogits.data<float>(), T, int(E), int(K), renormalize, accumulate,
          exec.report("row %lld chose expert %lld of %lld"));
+}
+
+void router_bias(Exec& exec, InList experts, Out bias, float rate) {
+  const int64_t E = bias.size(), L = int64_t(experts.size());
+  std::vector<const int32_t*> chosen;
+  std::vector<int64_t> sizes;
+  for (const In& of : experts) {
+    chosen.push_back(of.data<int32_t>());
+    sizes.push_back(of.size());
+  }
+  launch(exec, follow_load, dim3(1), kThreads, int(E) * 4, exec.upload(chosen, 0), exec.upload(sizes, 1), L, int(E), rate,
+         bias.data<float>(), exec.report("slot %lld holds expert %lld, there are %lld"));
 }
 
 }  // namespace mixwright::cuda

@@ -81,6 +81,7 @@
   X(rotary)                       \
   X(rotary_table)                 \
   X(router)                       \
+  X(router_bias)                  \
   X(router_grad)                  \
   X(router_z_loss)                \
   X(router_z_loss_grad)           \
