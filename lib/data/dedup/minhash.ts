@@ -1,103 +1,195 @@
-import { ShapeError } from "../../core/errors.ts";
-import { checkNumber, checkWhole, refuseUnknown } from "../../core/options.ts";
-import { kernelText, textKernels } from "./characters.ts";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import { ConfigError } from "../../core/errors.ts";
+import { checkOneOf, checkWhole, refuseUnknown } from "../../core/options.ts";
+import { writeFileAtomically } from "../../io/atomic.ts";
+import { parseJson } from "../../io/json.ts";
+import { inputFiles } from "./input_files.ts";
+import type { Keep } from "./minhash_stages/clusters.ts";
+import { bucketFolder, readDone } from "./minhash_stages/layout.ts";
+import type { MinhashTask } from "./minhash_stages/task.ts";
+import { workerPool } from "./minhash_stages/worker_pool.ts";
 import {
-  permutationsOf,
   type SignatureOptions,
+  type SignatureSettings,
   signatureKeys,
   signatureSettings,
 } from "./signature_options.ts";
-import { UnionFind } from "./union_find.ts";
 
-/**
- * MinHash (Broder 1997) with locality-sensitive buckets, as FineWeb's deduplication takes it (datatrove, pipeline/dedup and
- * utils/text.py). 64-bit values are bigint.
- */
-
-/** Lower case, each number "0", punctuation a space, one space at a time, without accents. */
-export const normalize = (text: string): string => textKernels().normalize(kernelText(text));
-
-/** Every run of `ngram` words (default 5) of the normalised text, joined by spaces; none if it has fewer. */
-export function shingles(
-  text: string,
-  { ngram = 5, words: splitting = "english" }: Pick<SignatureOptions, "ngram" | "words"> = {},
-): string[] {
-  signatureSettings("shingles", { ngram, words: splitting });
-  const words = textKernels().words(kernelText(text), splitting);
-  return Array.from({ length: Math.max(0, words.length - ngram + 1) }, (_, i) =>
-    words.slice(i, i + ngram).join(" "),
-  );
+export interface MinhashOptions extends SignatureOptions {
+  /** .jsonl or .jsonl.gz files of documents, or a folder of them. Their order decides which document is the first. */
+  readonly input: string | readonly string[];
+  /** A folder: 00000.jsonl.gz … of kept documents, and below it `removed` and `matches`, a file for each input file. */
+  readonly output: string;
+  /** What stays of a cluster: its first document (the default), the one of the highest `score`, or nothing. */
+  readonly keep?: Keep;
+  /** With `keep: "best"`: a number in each document's metadata. Among equals the first stays. */
+  readonly score?: string;
+  /** Folders of texts that are known already: `signatures` of an earlier run, or an index made by datatrove. */
+  readonly index?: readonly string[];
+  /** Memory for the signatures of one file; what is more is sorted on disk. Default: 256 MiB. */
+  readonly memoryBytes?: number;
 }
 
-/** The first 8 bytes of the SHA-1 of a text in UTF-8, as a little-endian number. */
-export const sha1Hash64 = (text: string): bigint => textKernels().hash(text, "sha1", 64);
+const stages = ["signatures", "buckets", "clusters", "filter"] as const;
+export type MinhashStage = (typeof stages)[number];
 
-/**
- * The signature of a text: buckets · hashesPerBucket values, those of a bucket side by side. Empty if the text has fewer
- * words than a shingle.
- * @throws ConfigError for an option out of range.
- */
-export function signature(text: string, options: SignatureOptions = {}): BigUint64Array {
-  refuseUnknown("signature", options, signatureKeys);
-  const settings = signatureSettings("signature", options);
-  const { a, b } = permutationsOf(settings);
-  const { ngram, hash, precision, words } = settings;
-  return (
-    textKernels().signature(kernelText(text), ngram, hash, precision, words, a, b) ?? new BigUint64Array(0)
-  );
+export interface MinhashRunOptions {
+  /** Threads. What comes out doesn't depend on them. Default: as many as there are processors. */
+  readonly workers?: number;
+  /** The folder of what stages leave to one another; a run that was stopped goes on there. Default: `state` in `output`. */
+  readonly state?: string;
+  /** Stages to run, where the files of the others are there, made by us or by datatrove. Default: all. */
+  readonly stages?: readonly MinhashStage[];
+  readonly signal?: AbortSignal;
 }
 
-type Bands = Pick<SignatureOptions, "buckets" | "hashesPerBucket">;
-
-/** The chance that two texts of Jaccard similarity `s` match: 1 − (1 − s^hashesPerBucket)^buckets. */
-export function collisionProbability(s: number, { buckets = 14, hashesPerBucket = 8 }: Bands = {}): number {
-  checkNumber("collisionProbability", { s }, 0, 1);
-  checkWhole("collisionProbability", { buckets, hashesPerBucket }, 1);
-  return 1 - (1 - s ** hashesPerBucket) ** buckets;
+/** Counts of documents, as of a pipeline's run. */
+export interface DedupReport {
+  readonly read: number;
+  readonly kept: number;
+  readonly dropped: Readonly<Record<string, number>>;
 }
 
-/** The buckets in which two signatures are equal. Texts without a signature match nothing. */
-export function equalBuckets(
-  a: ArrayLike<bigint>,
-  b: ArrayLike<bigint>,
-  { buckets = 14, hashesPerBucket = 8 }: Bands = {},
-): number[] {
-  checkWhole("equalBuckets", { buckets, hashesPerBucket }, 1);
-  if (a.length === 0 || b.length === 0) return [];
-  const values = buckets * hashesPerBucket;
-  if (a.length !== values || b.length !== values) {
-    throw new ShapeError(
-      `equalBuckets: signatures of ${a.length} and ${b.length} values, ${values} were needed (${buckets} buckets of ${hashesPerBucket}). Pass the options that they were made with`,
-      "equalBuckets",
+const optionKeys = [...signatureKeys, "input", "output", "keep", "score", "index", "memoryBytes"];
+const kWhere = "dedup.minhash";
+
+/** Near-duplicates by MinHash, in four stages with files between them in datatrove's layout (see minhash_stages/layout.ts). */
+export function minhash(options: MinhashOptions): { run(run?: MinhashRunOptions): Promise<DedupReport> } {
+  refuseUnknown(kWhere, options, optionKeys);
+  const settings = signatureSettings(kWhere, options);
+  const { keep = "one", score, index = [], memoryBytes = 2 ** 28 } = options;
+  checkOneOf(kWhere, "keep", keep, ["one", "best", "none"]);
+  checkWhole(kWhere, { memoryBytes }, 1);
+  if ((keep === "best") !== (score !== undefined))
+    throw new ConfigError(
+      `${kWhere}: keep is "${keep}", score is ${JSON.stringify(score)}; both or none of keep "best" and score were needed`,
+      "score",
+    );
+  const { input, output } = options;
+  return { run: (run = {}) => runStages({ input, output, settings, keep, score, index, memoryBytes }, run) };
+}
+
+interface Settings {
+  readonly input: string | readonly string[];
+  readonly output: string;
+  readonly settings: SignatureSettings;
+  readonly keep: Keep;
+  readonly score: string | undefined;
+  readonly index: readonly string[];
+  readonly memoryBytes: number;
+}
+
+async function runStages(
+  { input, output, settings, keep, score, index, memoryBytes }: Settings,
+  run: MinhashRunOptions,
+): Promise<DedupReport> {
+  refuseUnknown(`${kWhere}.run`, run, ["workers", "state", "stages", "signal"]);
+  const { workers = availableParallelism(), state = path.join(output, "state"), signal } = run;
+  checkWhole(`${kWhere}.run`, { workers }, 1);
+  const wanted = run.stages ?? stages;
+  for (const stage of wanted) checkOneOf(`${kWhere}.run`, "stages", stage, stages);
+  const inputs = inputFiles(kWhere, input);
+  const { buckets } = settings;
+  const files = inputs.map((_, file) => file);
+  const [signatures, pairs, clusters, filter] = stages.map((stage) => path.join(state, stage)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const tasks: Record<MinhashStage, () => MinhashTask[]> = {
+    signatures: () =>
+      files.map((file) => ({
+        stage: "signatures",
+        file,
+        input: inputs[file]!,
+        folder: signatures,
+        settings,
+        memoryBytes,
+        score,
+      })),
+    buckets: () =>
+      Array.from({ length: buckets }, (_, bucket) => ({
+        stage: "buckets",
+        bucket,
+        files: files.length,
+        signatures,
+        index,
+        folder: pairs,
+        settings,
+      })),
+    clusters: () => [
+      { stage: "clusters", buckets, files: files.length, pairs, signatures, folder: clusters, keep },
+    ],
+    filter: () =>
+      files.map((file) => ({
+        stage: "filter",
+        file,
+        inputs,
+        clusters,
+        pairs,
+        buckets,
+        index,
+        output,
+        folder: filter,
+      })),
+  };
+  await sameRun(state, {
+    settings,
+    keep,
+    score,
+    index,
+    output: path.resolve(output),
+    inputs: described(inputs),
+  });
+  removeLeftovers(signatures, buckets);
+  const pool = workerPool(workers, signal);
+  try {
+    for (const stage of stages) if (wanted.includes(stage)) await pool.run(tasks[stage]());
+  } finally {
+    await pool.close();
+  }
+  return wanted.includes("filter") ? report(filter, files) : { read: 0, kept: 0, dropped: {} };
+}
+
+const described = (inputs: readonly string[]) =>
+  inputs.map((file) => ({ file: path.resolve(file), bytes: statSync(file).size }));
+
+/** Keeps what a state folder was made with. @throws ConfigError naming what another run would change. */
+async function sameRun(state: string, asked: Readonly<Record<string, unknown>>): Promise<void> {
+  const file = path.join(state, "run.json");
+  if (!existsSync(file)) {
+    return writeFileAtomically(file, (handle) => handle.writeFile(`${JSON.stringify(asked, null, 2)}\n`));
+  }
+  const made = parseJson(readFileSync(file, "utf8"), file) as Record<string, unknown>;
+  for (const key of Object.keys(asked)) {
+    if (JSON.stringify(made[key]) === JSON.stringify(asked[key])) continue;
+    const short = (value: unknown) => `${JSON.stringify(value)}`.slice(0, 200);
+    throw new ConfigError(
+      `${kWhere}: ${state} was begun with ${key} ${short(made[key])}, now it is ${short(asked[key])}. Take another state folder`,
+      key,
     );
   }
-  const found: number[] = [];
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    let i = bucket * hashesPerBucket;
-    const end = i + hashesPerBucket;
-    while (i < end && a[i] === b[i]) i++;
-    if (i === end) found.push(bucket);
-  }
-  return found;
 }
 
-/** Sets of 0 … count − 1 that edges connect, each ascending, by their first members; what no edge touches is alone. */
-export function clusters(count: number, edges: Iterable<readonly [number, number]>): number[][] {
-  checkWhole("clusters", { count }, 0);
-  const sets = new UnionFind(count);
-  for (const [a, b] of edges) {
-    for (const end of [a, b]) {
-      if (!(Number.isInteger(end) && end >= 0 && end < count))
-        throw new ShapeError(`clusters: an edge ends at ${end}, 0 to ${count - 1} was needed`, "clusters");
-    }
-    sets.join(a, b);
+/** Files that a stopped run had not finished: nobody may take them for signatures. */
+function removeLeftovers(signatures: string, buckets: number): void {
+  for (let bucket = 0; bucket < buckets; bucket++) {
+    const folder = path.join(signatures, bucketFolder(bucket));
+    for (const name of existsSync(folder) ? readdirSync(folder) : [])
+      if (/\.tmp-\d+-\d+$/.test(name)) rmSync(path.join(folder, name));
   }
-  const members = new Map<number, number[]>();
-  for (let i = 0; i < count; i++) {
-    const root = sets.root(i);
-    const set = members.get(root);
-    if (set) set.push(i);
-    else members.set(root, [i]);
+}
+
+function report(folder: string, files: readonly number[]): DedupReport {
+  let read = 0;
+  let removed = 0;
+  for (const file of files) {
+    const { counts } = readDone(folder, file)!;
+    read += counts.read!;
+    removed += counts.removed!;
   }
-  return [...members.values()];
+  return { read, kept: read - removed, dropped: removed > 0 ? { duplicate: removed } : {} };
 }

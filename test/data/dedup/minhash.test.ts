@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Random } from "../../../lib/core/random.ts";
 import { textKernels } from "../../../lib/data/dedup/characters.ts";
-import * as minhash from "../../../lib/data/dedup/minhash.ts";
 import { permutations } from "../../../lib/data/dedup/parameters.ts";
+import * as minhash from "../../../lib/data/dedup/signature.ts";
 import { minimaSlowly, normalizeSlowly, sha1Slowly, shinglesSlowly } from "../../support/minhash_oracle.ts";
 import { sharedPath } from "../../support/shared_data.ts";
 

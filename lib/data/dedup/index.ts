@@ -1,0 +1,1 @@
+export { type DedupReport, type MinhashOptions, type MinhashRunOptions, minhash } from "./minhash.ts";
