@@ -51,8 +51,6 @@ test("killed at random moments, a run that goes on ends with the bytes of one th
   await runUntil(input, output);
   const clean = (content: Record<string, string>) =>
     // Unfinished files of a killed process keep names of their own, and run.json the folder's.
-    Object.fromEntries(
-      Object.entries(content).filter(([name]) => !/\.tmp-|run\.json/.test(name)),
-    );
+    Object.fromEntries(Object.entries(content).filter(([name]) => !/\.tmp-|run\.json/.test(name)));
   expect(clean(contentOf(output))).toEqual(clean(contentOf(whole)));
 });
