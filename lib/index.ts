@@ -16,6 +16,8 @@ export {
   textBytes,
   tokenizeDocuments,
 } from "./data/corpus.ts";
+export * as dedup from "./data/dedup/index.ts";
+export * as minhash from "./data/dedup/signature.ts";
 export type { Document, Verdict } from "./data/document.ts";
 export { type MixPart, type Mixture, mix, mixBatches } from "./data/mix.ts";
 export { openCorpus } from "./data/open_corpus.ts";

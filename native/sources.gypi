@@ -4,6 +4,7 @@
       "native/binding/device.cc",
       "native/binding/environment.cc",
       "native/binding/module.cc",
+      "native/binding/text.cc",
       "native/core/checks.cc",
       "native/core/pages.cc",
       "native/core/parking.cc",
@@ -12,7 +13,13 @@
       "native/core/update_lists.cc",
       "native/cpu/caches.cc",
       "native/cpu/exec.cc",
-      "native/ops/isa.cc"
+      "native/ops/isa.cc",
+      "native/text/characters.cc",
+      "native/text/english.cc",
+      "native/text/minhash.cc",
+      "native/text/sha1.cc",
+      "native/text/words.cc",
+      "native/text/xxhash.cc"
     ],
     "cpu_sources": [
       "native/cpu/gemm_block.cpu.cc",
@@ -52,7 +59,8 @@
       "native/ops/sort_by_expert.cpu.cc",
       "native/ops/sum_squares.cpu.cc",
       "native/ops/swiglu.cpu.cc",
-      "native/ops/unary.cpu.cc"
+      "native/ops/unary.cpu.cc",
+      "native/text/permute.cpu.cc"
     ],
     "cuda_sources": [
       "native/cuda/driver.cu",

@@ -48,6 +48,35 @@ export interface Binding {
   ops: Record<string, OpFunction>;
   /** Per op a letter for each operand: I tensor read, O tensor written, i/o lists of them, n number. */
   signatures: Record<string, string>;
+  text: TextBinding;
+}
+
+/** The text kernels (native/binding/text.cc): synchronous, no device, on any thread. */
+export interface TextBinding {
+  /** Whether this process has the table of characters, which the others but `hash` and `permuteMin` need. */
+  hasCharacters(): boolean;
+  setCharacters(rows: Uint32Array, pool: Uint8Array): void;
+  normalize(text: string): string;
+  words(text: string, splitting: string): string[];
+  hash(text: string, name: string, bits: number): bigint;
+  shingleHashes(text: string, ngram: number, hash: string, bits: number, splitting: string): BigUint64Array;
+  /** Null if there are fewer words than a shingle has. */
+  signature(
+    text: string,
+    ngram: number,
+    hash: string,
+    bits: number,
+    splitting: string,
+    a: BigUint64Array,
+    b: BigUint64Array,
+  ): BigUint64Array | null;
+  permuteMin(
+    hashes: BigUint64Array,
+    bits: number,
+    a: BigUint64Array,
+    b: BigUint64Array,
+    isa: string,
+  ): BigUint64Array;
 }
 
 export interface NativeStats {

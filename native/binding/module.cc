@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "binding/bind_op.h"
+#include "binding/text.h"
 
 namespace mixwright {
 
@@ -315,6 +316,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #undef MW_ON_CUDA
   exports.Set("ops", ops);
   exports.Set("signatures", signatures);
+  exports.Set("text", text_exports(env));
   return exports;
 }
 

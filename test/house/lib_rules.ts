@@ -21,7 +21,8 @@ const mayImport: Record<string, readonly string[]> = {
   nn: ["core", "ops"],
   io: [...plain, "npm", "type text"],
   text: [...plain, "npm", "io"],
-  data: [...plain, "npm", "text", "io"],
+  // The native text kernels come through core/native, and need no device.
+  data: [...plain, "npm", "text", "io", "core/native"],
   models: ["core", "ops", "nn", "io", "text"],
   adapters: ["core", "ops", "nn", "io", "text", "models"],
   optim: ["core", "ops"],
