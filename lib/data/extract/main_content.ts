@@ -1,6 +1,6 @@
 import { headingTags } from "./boilerplate.ts";
 import type { Deadline } from "./page_limit.ts";
-import type { Page, PageElement } from "./page_tree.ts";
+import { type Page, PageElement } from "./page_tree.ts";
 
 /** What stands beside the main text may not hold more than this share of the page's text. */
 const kAsideShare = 0.4;
@@ -96,19 +96,28 @@ function removeWhere(
     const lost = new Set(element.children.filter(isElement).filter(gone));
     if (lost.size > 0) {
       element.children = element.children.filter((child) => !isElement(child) || !lost.has(child));
-      for (const child of lost) forget(child);
+      forget(element, lost);
     }
     for (const child of element.children) if (isElement(child)) waiting.push(child);
   }
 }
 
-function forget(element: PageElement): void {
-  for (let above = element.parent; above !== undefined; above = above.parent) {
-    above.chars -= element.chars;
-    above.linkChars -= element.linkChars;
-    above.links -= element.links;
-    above.prose -= element.prose;
-    above.blocks -= element.blocks + (element.block ? 1 : 0);
+/** What `lost` held no longer counts in `parent` and above it. */
+function forget(parent: PageElement, lost: ReadonlySet<PageElement>): void {
+  const sum = new PageElement("", undefined, "main");
+  for (const { chars, linkChars, links, prose, blocks, block } of lost) {
+    sum.chars += chars;
+    sum.linkChars += linkChars;
+    sum.links += links;
+    sum.prose += prose;
+    sum.blocks += blocks + (block ? 1 : 0);
+  }
+  for (let above: PageElement | undefined = parent; above !== undefined; above = above.parent) {
+    above.chars -= sum.chars;
+    above.linkChars -= sum.linkChars;
+    above.links -= sum.links;
+    above.prose -= sum.prose;
+    above.blocks -= sum.blocks;
   }
 }
 

@@ -1,0 +1,31 @@
+import path from "node:path";
+import { ConfigError } from "../../core/errors.ts";
+import { baseOfGlob, filesOfGlob } from "../../io/glob.ts";
+
+/** Files, folders or patterns (see filesOfGlob) of a reader. */
+export type Input = string | readonly string[];
+
+/** The input files of a reader, each once, in order of their names. Throws ConfigError where there are none. */
+export async function inputFiles(where: string, input: Input): Promise<string[]> {
+  const found = await Promise.all([input].flat().map(filesOfGlob));
+  const files = [...new Set(found.flat())].sort((a, b) => (a < b ? -1 : 1));
+  if (files.length > 0) return files;
+  throw new ConfigError(
+    `${where}: ${[input].flat().join(", ")} names no file, at least one was needed`,
+    "files",
+  );
+}
+
+/** A file's name below the folder that its pattern begins with: the same wherever that folder lies. */
+export function shortName(input: Input, file: string): string {
+  const under = [input]
+    .flat()
+    .map((pattern) =>
+      path.posix.relative(pattern === file ? path.posix.dirname(file) : folderOf(pattern, file), file),
+    )
+    .filter((name) => !name.startsWith(".."));
+  return under.sort((a, b) => a.length - b.length)[0] ?? file;
+}
+
+const folderOf = (pattern: string, file: string): string =>
+  file.startsWith(`${pattern.replace(/\/$/, "")}/`) ? pattern : baseOfGlob(pattern);
