@@ -85,7 +85,10 @@ const cutOff: Wrong = { reason: "cut_off", detail: "the gzip member is cut off" 
 /** Inflates the member at the window's beginning and moves the window behind it; returns what is wrong with it, if something is. */
 async function* inflateMember(window: FileWindow): AsyncGenerator<Buffer, Wrong | undefined> {
   const header = await headerBytes(window);
-  if (header === undefined) return (await window.fill(kMaxHeader)) ? noGzip : cutOff;
+  if (header === undefined) {
+    const begun = window.bytes.length < 4 || isHeader(window.bytes, 0);
+    return begun && !(await window.fill(kMaxHeader)) ? cutOff : noGzip;
+  }
   for (let least = window.bytes.length; ; least += kMoreBytes) {
     const more = await window.fill(least);
     const begin = window.offset + header;

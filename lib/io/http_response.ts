@@ -52,7 +52,7 @@ function unchunked(body: Buffer): Buffer {
   for (let at = 0; ; ) {
     const end = body.indexOf(10, at);
     const line = body.toString("latin1", at, end === -1 ? at : Math.min(end, at + 1000));
-    const size = /^\s*([0-9a-f]{1,8})\s*(;.*)?$/i.exec(line)?.[1];
+    const size = /^\s*([0-9a-f]{1,8})\s*(?:;|$)/i.exec(line)?.[1];
     if (size === undefined) return chunks.length === 0 ? body : Buffer.concat(chunks);
     const begin = end + 1;
     const length = Number.parseInt(size, 16);

@@ -82,14 +82,16 @@ function decodeAs(bytes: Buffer, label: string): DecodedPage | undefined {
   return broken <= text.length * kBrokenShare ? { text, charset } : undefined;
 }
 
-/** The bytes outside of tags, whose ASCII says nothing of the encoding. */
+/** The bytes outside of tags, scripts and styles, whose ASCII says nothing of the encoding. */
 function withoutTags(bytes: Buffer): Buffer {
   const parts: Buffer[] = [];
   for (let at = 0; at < bytes.length; ) {
     const open = bytes.indexOf(0x3c, at);
-    const close = open === -1 ? -1 : bytes.indexOf(0x3e, open);
     parts.push(bytes.subarray(at, open === -1 ? bytes.length : open));
-    if (close === -1) break;
+    if (open === -1) break;
+    const code = /^<(script|style)\b/i.test(bytes.toString("latin1", open, open + 8));
+    const close = bytes.indexOf(0x3e, code ? bytes.indexOf("</", open + 1) : open);
+    if (close < open) break;
     at = close + 1;
   }
   const left = Buffer.concat(parts);
