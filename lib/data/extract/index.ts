@@ -1,0 +1,1 @@
+export { type MainTextOptions, mainText } from "./main_text.ts";
