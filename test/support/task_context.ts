@@ -16,6 +16,9 @@ export async function readAll(reader: Reader) {
     count(name, amount = 1) {
       counts[name] = (counts[name] ?? 0) + amount;
     },
+    create: (file) => {
+      throw new Error(`a reader wants to write ${file}`);
+    },
   };
   for (const file of await reader.files())
     for await (const document of reader.read(file, context)) documents.push(document);

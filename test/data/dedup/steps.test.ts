@@ -30,6 +30,9 @@ async function through(step: Step, documents: readonly Document[], tasks = 1) {
     count: (name: string, amount = 1) => {
       counts[name] = (counts[name] ?? 0) + amount;
     },
+    create: (file: string) => {
+      throw new Error(`a step wants to write ${file}`);
+    },
   };
   for await (const document of step.run(source(), context)) kept.push(document);
   return { kept, dropped, counts, ids: kept.map(({ id }) => id).join(" ") };
