@@ -19,6 +19,7 @@ export {
 export * as dedup from "./data/dedup/index.ts";
 export * as minhash from "./data/dedup/signature.ts";
 export type { Document, Verdict } from "./data/document.ts";
+export * as extract from "./data/extract/index.ts";
 export { type MixPart, type Mixture, mix, mixBatches } from "./data/mix.ts";
 export { openCorpus } from "./data/open_corpus.ts";
 export {
@@ -37,6 +38,7 @@ export {
 export { type PipelineSettings, readPipelineFile } from "./data/pipeline_file.ts";
 export * as read from "./data/readers/index.ts";
 export { type Share, shareOf } from "./data/share.ts";
+export * as stats from "./data/stats/index.ts";
 export type { Filter, Output, Reader, Step, StepDescription, TaskContext, Writer } from "./data/step.ts";
 export * as step from "./data/steps/index.ts";
 export type { Counts, StepCounts } from "./data/task_counts.ts";

@@ -73,7 +73,7 @@ export const inConfigOnly = { configOnly: true };
 
 /** What commands that take text say of it. */
 export const kTextFiles =
-  '.jsonl (a "text" a line), .txt (one document, or several with lines of <|endoftext|> between), also gzipped';
+  '.jsonl (a "text" a line), .txt (one document, or several with lines of <|endoftext|> between), also as .gz or .zst';
 
 /** Words of other programs for settings. */
 const kOtherWords: Readonly<Record<string, string>> = {

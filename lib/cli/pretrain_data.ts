@@ -28,7 +28,9 @@ const phaseOptions = z.strictObject({
 export const pretrainDataOptions = {
   data: files()
     .optional()
-    .describe(`token files (.ds), or text: ${kTextFiles}; name=file gives one a name for --weights`),
+    .describe(
+      `token files (.ds) or folders of them, or text: ${kTextFiles}; name=file gives one a name for --weights`,
+    ),
   weights: weights()
     .optional()
     .describe("share of each file of --data in the tokens; without them all documents are one set"),

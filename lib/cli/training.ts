@@ -1,6 +1,7 @@
 import path from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
+import { tokenFilesOf } from "../data/open_corpus.ts";
 import {
   type Corpus,
   type Device,
@@ -169,7 +170,7 @@ async function trainIn(
   const { epochs = 1, minibatches = 1 } = options;
   const optimizer = optimizerFrom(options, epochs * minibatches, rateWay);
   const tokenizer = await loadTokenizer(options.model);
-  const dataSha256 = await sha256OfFiles(files.flatMap(filesOf));
+  const dataSha256 = await sha256OfFiles((await Promise.all(files.map(filesOf))).flat());
   using device = await openDevice(options.threads);
   const interrupt = onInterrupt("Stopping after this step. Once more to stop at once.");
   const { signal } = interrupt;
@@ -208,8 +209,11 @@ async function trainIn(
   if (!options.json) process.stdout.write(`saved in ${out}\n`);
 }
 
-/** A token file's documents are told apart by its index. */
-const filesOf = (data: string): string[] => (data.endsWith(".ds") ? [data, `${data}.index`] : [data]);
+/** The files of one of --data. A token file's documents are told apart by its index. */
+async function filesOf(data: string): Promise<string[]> {
+  const files = (await tokenFilesOf(data)) ?? [data];
+  return files.flatMap((file) => (file.endsWith(".ds") ? [file, `${file}.index`] : [file]));
+}
 
 /** The trainers' option for `--validation`, whose batches `read` makes. */
 export async function validationOf<B extends TokenBatch>(

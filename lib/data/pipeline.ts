@@ -22,7 +22,10 @@ export interface RunOptions {
   readonly tasks?: number | undefined;
   /** Tasks at once, on as many threads. With 1, the default, everything runs on the calling thread. */
   readonly workers?: number | undefined;
-  /** Folder that remembers which tasks are through: a rerun skips them. Without it every run begins anew. */
+  /**
+   * Folder that remembers which tasks are through: a rerun skips them. Without it every run begins anew. Two processes may
+   * use one at a time only with different shares.
+   */
   readonly state?: string | undefined;
   /** Folder for what is dropped: `<step>/<reason>/<task>.jsonl.gz`. Without it dropped documents are only counted. */
   readonly rejected?: string | undefined;

@@ -11,7 +11,8 @@ export type Outcome = { readonly counts: Counts } | { readonly failure: TaskFail
 
 /**
  * A thread that runs tasks one after another, with steps of its own made from their descriptions. If it dies (out of
- * memory, say), the task that it had has failed, and the next one gets a new thread.
+ * memory, say), the task that it had has failed, and the next one gets a new thread. Node gives a thread 16 MB beyond its
+ * limit to end in: one allocation of more than that, or a crash of native code, ends the whole process, and a rerun goes on.
  */
 export class PipelineThread {
   private worker: Worker | undefined;

@@ -9,8 +9,8 @@ import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { sourceOf } from "./batch_source.ts";
 
 /**
- * What `pretrain` takes: batches as they are, a source of them, a corpus, files (token files, `.ds`, and texts, `.txt` and
- * `.jsonl`, also gzipped), or a mixture of such things.
+ * What `pretrain` takes: batches as they are, a source of them, a corpus, files (token files, `.ds`, or folders of them, and
+ * texts, `.txt` and `.jsonl`, also as `.gz` or `.zst`), or a mixture of such things.
  */
 export type PretrainData = MixPart["data"] | Mixture;
 

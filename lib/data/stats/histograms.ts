@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError, FormatError } from "../../core/errors.ts";
+import { refuseUnknown } from "../../core/options.ts";
 import { isObject, parseJson } from "../../io/json.ts";
 import { type Step, taskName } from "../step.ts";
 import { addHistogram, addValue, type Histogram, noValues } from "./histogram.ts";
@@ -18,7 +19,8 @@ const none = (): Histograms => Object.fromEntries(kMeasures.map(({ name }) => [n
  * readHistograms adds up. Put one behind each step that is to be seen in the report. Words are those of the document's
  * `metadata.language`, where a language filter has set it.
  */
-export function histograms(dir: string): Step {
+export function histograms(dir: string, options: Record<string, never> = {}): Step {
+  refuseUnknown(kStep, options, []);
   if (typeof dir !== "string" || dir === "")
     throw new ConfigError(`${kStep}: dir is ${JSON.stringify(dir)}, a folder was needed`, "dir");
   const full = path.resolve(dir);
