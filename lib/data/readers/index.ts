@@ -3,4 +3,4 @@ export { jsonl } from "./jsonl.ts";
 export { parquet } from "./parquet.ts";
 export type { RowKeys } from "./rows.ts";
 export { text } from "./text.ts";
-export { type WarcOptions, warc } from "./warc.ts";
+export { type WarcReaderOptions, warc } from "./warc.ts";
