@@ -108,7 +108,8 @@ function wordsUnfit(
   { maxWordLength, minWordsPerLine }: Settings,
 ): boolean {
   // In a short line no word is too long.
-  const longest = maxWordLength !== null && end - start > maxWordLength ? maxWordLength : Number.POSITIVE_INFINITY;
+  const longest =
+    maxWordLength !== null && end - start > maxWordLength ? maxWordLength : Number.POSITIVE_INFINITY;
   let words = 0;
   for (let at = start; at < end; ) {
     if (longest === Number.POSITIVE_INFINITY && words >= (minWordsPerLine ?? 0)) return false;

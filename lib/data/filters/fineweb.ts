@@ -97,7 +97,8 @@ function listOrMenu(
   if (settings.newLineRatio === null) return undefined;
   const isList = (words: number): boolean => tooMuch(newlines / words, settings.newLineRatio);
   // There are at least as many words as pieces between spaces: where those suffice, words needn't be told apart.
-  if (settings.language === "en" && !isList(pieces(codes, 1 + newlines / settings.newLineRatio))) return undefined;
+  if (settings.language === "en" && !isList(pieces(codes, 1 + newlines / settings.newLineRatio)))
+    return undefined;
   return isList(wordsOf(text, settings.language).words.count) ? "list_ratio" : undefined;
 }
 
