@@ -1,8 +1,12 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Document } from "../../../lib/data/document.ts";
 import { replaceEmails } from "../../../lib/data/format/emails.ts";
 import { type PiiOptions, pii } from "../../../lib/data/format/pii.ts";
+import { sharedPath } from "../../support/shared_data.ts";
 import { documentOf, verdictOf } from "../../support/verdicts.ts";
 
 const after = (text: string, options?: PiiOptions): string | undefined => {
@@ -103,4 +107,14 @@ test.each([
   const start = process.cpuUsage();
   after(text);
   expect(process.cpuUsage(start).user / 1e6).toBeLessThan(20);
+});
+
+const reference = sharedPath("data/web/filter_ref");
+test.skipIf(!reference)("a page of addresses comes out as datatrove 0.10 leaves it", () => {
+  const read = (file: string): string => gunzipSync(readFileSync(path.join(reference!, file))).toString();
+  const { docs } = JSON.parse(read("datatrove_decisions.json.gz")) as { docs: { pii?: string }[] };
+  const at = docs.findIndex(({ pii }) => pii !== undefined);
+  const { text } = JSON.parse(read("docs.jsonl.gz").split("\n")[at]!) as { text: string };
+  expect(after(text)).toBe(docs[at]!.pii);
+  expect(text).not.toBe(docs[at]!.pii);
 });
