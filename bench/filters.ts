@@ -46,6 +46,8 @@ function speed(filters: readonly Filter[]): string {
 }
 
 const all = [gopherRepetition(), gopherQuality(), c4({ filterNoTerminalPunct: false }), fineweb()];
-console.log(`${texts.length} texts, ${megabytes.toFixed(2)} MB; load ${loadavg()[0]!.toFixed(2)} on ${cpus().length} cores`);
+console.log(
+  `${texts.length} texts, ${megabytes.toFixed(2)} MB; load ${loadavg()[0]!.toFixed(2)} on ${cpus().length} cores`,
+);
 for (const filter of all) console.log(`${filter.description.step}: ${speed([filter])}`);
 console.log(`all four in a row: ${speed(all)}`);

@@ -49,16 +49,25 @@ const uncased =
 const cased =
   /[A-Za-zＡ-Ｚａ-ｚÀ-ÖØ-öø-ƿǄ-ʯᴀ-ᴥᵫ-ᵷᵹ-ᶚḀ-ỿⱠ-ⱻⱾⱿꜢ-ꝯꝱ-ꞇꞋ-ꞎꞐ-ꞹꟺꬰ-ꭚꭠ-ꭤА-яЁёӘәӨөҮүҖҗҢңҺһЄєІіЇїҐґЃѓЅѕЈјЉљЊњЌќЀѐЍѝΑ-ΩΆΈΊΌΏΉΎα-ωάέίόώήύ]+/gu;
 
-function buildTables(): { bmp: Int32Array; astral: Map<number, number> } {
-  const bmp = new Int32Array(0x10000);
-  const astral = new Map<number, number>();
-  const add = (code: number, bits: number): void => {
-    if (code < 0x10000) bmp[code]! |= bits;
-    else astral.set(code, (astral.get(code) ?? 0) | bits);
-  };
-  const addAll = (text: string, bits: number): void => {
-    for (const char of text) add(char.codePointAt(0)!, bits);
-  };
+/** Class bits of each UTF-16 code unit, once `fillClasses` has run. Surrogates have ACTIVE alone: see `astralClass`. */
+export const classOf = new Int32Array(0x10000);
+const astral = new Map<number, number>();
+
+function add(code: number, bits: number): void {
+  if (code < 0x10000) classOf[code]! |= bits;
+  else astral.set(code, (astral.get(code) ?? 0) | bits);
+}
+
+function addAll(text: string, bits: number): void {
+  for (const char of text) add(char.codePointAt(0)!, bits);
+}
+
+let filled = false;
+
+/** Fills the table the first time: 30 ms, which a program that looks at no text needn't spend. */
+export function fillClasses(): void {
+  if (filled) return;
+  filled = true;
   addAll(spaces, SPACE);
   addAll(lineEnds, LINE_END);
   addAll("0123456789", DIGIT);
@@ -71,19 +80,18 @@ function buildTables(): { bmp: Int32Array; astral: Map<number, number> } {
   for (const code of terminalMarks) add(code, TERMINAL | SYMBOL);
   for (const code of sentenceMarks) add(code, SENTENCE_END);
   for (const code of symbolMarks) add(code, SYMBOL | SYMBOL_2024);
-  addMatches(add);
+  addMatches();
   for (let code = 0; code < 0x10000; code++) {
-    const bits = bmp[code]!;
+    const bits = classOf[code]!;
     const surrogate = code >= 0xd800 && code < 0xe000;
-    if (surrogate || bits & (PREFIX | SUFFIX | QUOTE | ICON | CURRENCY)) bmp[code]! |= ACTIVE;
-    if (bits & LOWER) bmp[code]! |= BEFORE_STOP;
+    if (surrogate || bits & (PREFIX | SUFFIX | QUOTE | ICON | CURRENCY)) classOf[code]! |= ACTIVE;
+    if (bits & LOWER) classOf[code]! |= BEFORE_STOP;
   }
   addAll("+.-*^~:/@%²", ACTIVE);
-  return { bmp, astral };
 }
 
 /** Classes that Unicode properties and long ranges give, of code points below 0x10000. */
-function addMatches(add: (code: number, bits: number) => void): void {
+function addMatches(): void {
   const properties: [RegExp, number][] = [
     [/\p{L}+/gu, LETTER],
     [/\p{P}+/gu, PUNCTUATION],
@@ -96,31 +104,27 @@ function addMatches(add: (code: number, bits: number) => void): void {
     [0, 0xd800],
     [0xe000, 0x10000],
   ] as const) {
-    const text = Array.from({ length: end - start }, (_, i) => String.fromCharCode(start + i)).join("");
+    const codes = Uint16Array.from({ length: end - start }, (_, i) => start + i);
+    const text = Buffer.from(codes.buffer).toString("utf16le");
     for (const [pattern, bits] of properties) {
       for (const { 0: found, index } of text.matchAll(pattern)) {
         for (let i = index; i < index + found.length; i++) add(start + i, bits);
-        if (pattern === cased) addCase(found, start + index, add);
+        if (pattern === cased) addCase(found, start + index);
       }
     }
   }
 }
 
-function addCase(letters: string, first: number, add: (code: number, bits: number) => void): void {
+function addCase(letters: string, first: number): void {
   for (let i = 0; i < letters.length; i++) {
     if (/\p{Lu}/u.test(letters[i]!)) add(first + i, UPPER);
     else if (/\p{Ll}/u.test(letters[i]!)) add(first + i, LOWER);
   }
 }
 
-const tables = buildTables();
-
-/** Class bits of each UTF-16 code unit. Surrogates have ACTIVE alone: see `astralClass`. */
-export const classOf: Int32Array = tables.bmp;
-
 /** Class bits of a code point from 0x10000 up. */
 export function astralClass(code: number): number {
-  let bits = tables.astral.get(code) ?? 0;
+  let bits = astral.get(code) ?? 0;
   if (bits & ASKED) return bits;
   const char = String.fromCodePoint(code);
   if (/\p{L}/u.test(char)) bits |= LETTER;
@@ -128,7 +132,7 @@ export function astralClass(code: number): number {
   if (/\p{So}/u.test(char)) bits |= ICON | PREFIX | SUFFIX;
   uncased.lastIndex = 0;
   if (uncased.test(char)) bits |= ALPHA | LOWER | UPPER | BEFORE_STOP;
-  tables.astral.set(code, bits | ASKED);
+  astral.set(code, bits | ASKED);
   return bits;
 }
 

@@ -28,7 +28,7 @@ export function eachSentence(
     const to = words.ends[w]!;
     // White space is a word of its own for the tokenizer, but for one plain space between words.
     if (ended && isGap(codes, last, from)) {
-      if (!found(last)) return;
+      if (!found(afterSpace(codes, last))) return;
       ended = false;
     }
     const kind = wordKind(codes, from, to);
@@ -39,11 +39,14 @@ export function eachSentence(
     }
     last = to;
   }
-  if (ended && isGap(codes, last, end)) found(last);
+  if (ended && isGap(codes, last, end)) found(afterSpace(codes, last));
 }
 
 const isGap = (codes: Uint16Array, from: number, to: number): boolean =>
   to - from > 1 || (to - from === 1 && codes[from] !== SPACE_CODE);
+
+/** Where white space that is a word begins: one plain space belongs to the word before. */
+const afterSpace = (codes: Uint16Array, at: number): number => (codes[at] === SPACE_CODE ? at + 1 : at);
 
 /** SENTENCE_END of a word that is such a mark alone, PUNCTUATION of one that has nothing else. */
 function wordKind(codes: Uint16Array, start: number, end: number): number {

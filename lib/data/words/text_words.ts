@@ -1,4 +1,4 @@
-import { codePointAt } from "./character_class.ts";
+import { codePointAt, fillClasses } from "./character_class.ts";
 import { scanWords } from "./scan_words.ts";
 import { Spans } from "./spans.ts";
 
@@ -32,6 +32,7 @@ let current: TextCodes = {
  */
 export function codesOf(text: string): TextCodes {
   if (text === current.text) return current;
+  fillClasses();
   if (bytes.length < 2 * text.length) bytes = Buffer.alloc(2 ** Math.ceil(Math.log2(2 * text.length)));
   bytes.write(text, "utf16le");
   const codes = new Uint16Array(bytes.buffer, bytes.byteOffset, text.length);

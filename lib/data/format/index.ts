@@ -1,0 +1,2 @@
+/** Steps that rewrite texts: `format.pii()`. */
+export { type PiiOptions, pii } from "./pii.ts";
