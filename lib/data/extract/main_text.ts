@@ -27,11 +27,12 @@ export function mainText(options: MainTextOptions = {}): Filter {
   const { timeoutMs = 1000 } = options;
   checkNumber(kStep, { timeoutMs }, 0);
   return filterStep(kStep, { timeoutMs }, ({ text, metadata }) =>
-    metadata.contentType === "text/plain" ? { keep: true } : extractText(text, timeoutMs),
+    metadata.contentType === "text/plain" ? { keep: true } : extract(text, timeoutMs),
   );
 }
 
-function extractText(html: string, timeoutMs: number): Verdict {
+/** The verdict on a page, by its HTML alone. */
+export function extract(html: string, timeoutMs: number): Verdict {
   const deadline = new Deadline(timeoutMs);
   try {
     const page = readPage(html, deadline);

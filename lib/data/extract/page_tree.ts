@@ -50,6 +50,9 @@ export function readPage(html: string, deadline: Deadline): Page {
   return builder.finish();
 }
 
+/** A header within one of these is its own. */
+const articleTags = new Set(["article", "main", "section"]);
+
 /** What a link to a heading itself shows. */
 const linkSigns = new Set<unknown>(["¶", "#", "§", "🔗"]);
 
@@ -65,6 +68,7 @@ class TreeBuilder {
   private silentTag = "";
   private links = 0;
   private pres = 0;
+  private articles = 0;
   private title = "";
   private inTitle = false;
   private text = "";
@@ -96,10 +100,11 @@ class TreeBuilder {
       this.silentTag = tag;
       return;
     }
-    const element = new PageElement(tag, this.at, standing(tag, attributes));
+    const element = new PageElement(tag, this.at, standing(tag, attributes, this.articles > 0));
     if (element.block) this.endRun();
     if (tag === "a") this.links++;
     if (tag === "pre") this.pres++;
+    if (articleTags.has(tag)) this.articles++;
     this.at.children.push(element);
     this.at = element;
   }
@@ -122,6 +127,7 @@ class TreeBuilder {
       if (at.children.length === 1 && linkSigns.has(at.children[0])) at.children = [];
     }
     if (tag === "pre") this.pres--;
+    if (articleTags.has(tag)) this.articles--;
     const parent = at.parent!;
     parent.chars += at.chars;
     parent.linkChars += at.linkChars;
