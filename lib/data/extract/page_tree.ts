@@ -4,7 +4,7 @@ import { type Deadline, PageLimit } from "./page_limit.ts";
 
 /** A run of text between two breaks of line says something if it has this many characters (half as many where they're CJK). */
 const kProseChars = 40;
-/** Nodes and depth beyond these are no page for people. 1 M nodes take about 150 MB. */
+/** Nodes and depth beyond these are no page for people. A million nodes take about 300 MB. */
 const kMaxNodes = 1_000_000;
 const kMaxDepth = 4096;
 /** Characters that are parsed between two looks at the clock. */
