@@ -81,10 +81,11 @@ export function isHidden(attributes: Attributes): boolean {
   );
 }
 
-/** What tag, role, class and id say of an element. */
-export function standing(tag: string, { role, id, class: names }: Attributes): Standing {
+/** What tag, role, class and id say of an element; a header outside of articles is the site's. */
+export function standing(tag: string, { role, id, class: names }: Attributes, inArticle: boolean): Standing {
   if (tag === "html" || tag === "body" || tag === "main" || tag === "article") return "main";
   if (asideTags.has(tag) || (role !== undefined && asideRoles.has(role))) return "aside";
+  if (tag === "header" && !inArticle) return "aside";
   if (tag === "aside") return "box";
   const byClass = names === undefined ? "main" : standingByName(names);
   return byClass === "main" && id !== undefined ? standingByName(id) : byClass;

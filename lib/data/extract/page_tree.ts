@@ -4,7 +4,7 @@ import { type Deadline, PageLimit } from "./page_limit.ts";
 
 /** A run of text between two breaks of line says something if it has this many characters (half as many where they're CJK). */
 const kProseChars = 40;
-/** Nodes and depth beyond these are no page for people. 1 M nodes take about 150 MB. */
+/** Nodes and depth beyond these are no page for people. A million nodes take about 300 MB. */
 const kMaxNodes = 1_000_000;
 const kMaxDepth = 4096;
 /** Characters that are parsed between two looks at the clock. */
@@ -50,6 +50,9 @@ export function readPage(html: string, deadline: Deadline): Page {
   return builder.finish();
 }
 
+/** A header within one of these is its own. */
+const articleTags = new Set(["article", "main", "section"]);
+
 /** What a link to a heading itself shows. */
 const linkSigns = new Set<unknown>(["¶", "#", "§", "🔗"]);
 
@@ -65,6 +68,7 @@ class TreeBuilder {
   private silentTag = "";
   private links = 0;
   private pres = 0;
+  private articles = 0;
   private title = "";
   private inTitle = false;
   private text = "";
@@ -96,10 +100,11 @@ class TreeBuilder {
       this.silentTag = tag;
       return;
     }
-    const element = new PageElement(tag, this.at, standing(tag, attributes));
+    const element = new PageElement(tag, this.at, standing(tag, attributes, this.articles > 0));
     if (element.block) this.endRun();
     if (tag === "a") this.links++;
     if (tag === "pre") this.pres++;
+    if (articleTags.has(tag)) this.articles++;
     this.at.children.push(element);
     this.at = element;
   }
@@ -122,6 +127,7 @@ class TreeBuilder {
       if (at.children.length === 1 && linkSigns.has(at.children[0])) at.children = [];
     }
     if (tag === "pre") this.pres--;
+    if (articleTags.has(tag)) this.articles--;
     const parent = at.parent!;
     parent.chars += at.chars;
     parent.linkChars += at.linkChars;

@@ -29,23 +29,27 @@ class LineWriter {
   /** What goes before the next text: "- " of a list item, " | " of a cell. */
   private before = "";
   private pres = 0;
+  /** Cells of data that are open: blocks in them are set apart by a space. */
+  private cells = 0;
 
   open(element: PageElement): void {
-    const cell = isCell(element);
-    if (element.block && !cell) this.endLine();
-    if (cell && this.line.trim() !== "") this.before = " | ";
-    if (element.tag === "li") this.before = "- ";
+    if (isCell(element)) {
+      if (this.line.trim() !== "") this.before = " | ";
+      this.cells++;
+    } else if (element.block) this.breakLine();
+    if (element.tag === "li" && this.cells === 0) this.before = "- ";
     if (element.tag === "pre") this.pres++;
   }
 
   close(element: PageElement): void {
-    if (element.block && !isCell(element)) this.endLine();
-    if (element.tag === "li") this.before = "";
+    if (isCell(element)) this.cells--;
+    else if (element.block) this.breakLine();
+    if (element.tag === "li" && this.cells === 0) this.before = "";
     if (element.tag === "pre") this.pres--;
   }
 
   text(text: string): void {
-    if (text === "\n") this.endLine();
+    if (text === "\n") this.breakLine();
     else if (this.pres === 0) this.add(text);
     else {
       const [first = "", ...rest] = text.split(/\r\n?|\n/);
@@ -71,6 +75,11 @@ class LineWriter {
     } else this.line += text;
   }
 
+  private breakLine(): void {
+    if (this.cells > 0) this.line += " ";
+    else this.endLine();
+  }
+
   private endLine(): void {
     if (this.line.trim() !== "")
       this.lines.push(this.pres > 0 ? this.line.trimEnd() : this.line.replace(/ {2,}/g, " ").trim());
@@ -79,8 +88,9 @@ class LineWriter {
   }
 }
 
-/** A cell of a table of data, which stands in one line with its row. A row with blocks in its cells lays out a page. */
+/** A cell of a table of data, which stands in one line with its row. Rows with many blocks, or with prose, lay out a page. */
 function isCell({ tag, parent }: PageElement): boolean {
   if ((tag !== "td" && tag !== "th") || parent?.tag !== "tr") return false;
-  return parent.blocks <= parent.children.length;
+  const { blocks, children, prose } = parent;
+  return blocks <= children.length || (prose === 0 && blocks <= 2 * children.length);
 }
