@@ -7,7 +7,7 @@ import { writeFileAtomically } from "../../io/atomic.ts";
 import { parseJson } from "../../io/json.ts";
 import { inputFiles } from "./input_files.ts";
 import type { Keep } from "./minhash_stages/clusters.ts";
-import { bucketFolder, readDone } from "./minhash_stages/layout.ts";
+import { readDone } from "./minhash_stages/layout.ts";
 import type { MinhashTask } from "./minhash_stages/task.ts";
 import { workerPool } from "./minhash_stages/worker_pool.ts";
 import {
@@ -144,7 +144,7 @@ async function runStages(
     output: path.resolve(output),
     inputs: described(inputs),
   });
-  removeLeftovers(signatures, buckets);
+  removeLeftovers(state, output);
   const pool = workerPool(workers, signal);
   try {
     for (const stage of stages) if (wanted.includes(stage)) await pool.run(tasks[stage]());
@@ -174,13 +174,17 @@ async function sameRun(state: string, asked: Readonly<Record<string, unknown>>):
   }
 }
 
-/** Files that a stopped run had not finished: nobody may take them for signatures. */
-function removeLeftovers(signatures: string, buckets: number): void {
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    const folder = path.join(signatures, bucketFolder(bucket));
-    for (const name of existsSync(folder) ? readdirSync(folder) : [])
-      if (/\.tmp-\d+-\d+$/.test(name)) rmSync(path.join(folder, name));
-  }
+/** Files that a stopped run had not finished. One run at a time may use a state folder. */
+function removeLeftovers(state: string, output: string): void {
+  const folders = [output, path.join(output, "removed"), path.join(output, "matches")];
+  const inState = existsSync(state) ? readdirSync(state, { recursive: true, encoding: "utf8" }) : [];
+  const all = [
+    ...inState.map((name) => path.join(state, name)),
+    ...folders
+      .filter((dir) => existsSync(dir))
+      .flatMap((dir) => readdirSync(dir).map((name) => path.join(dir, name))),
+  ];
+  for (const file of all) if (/\.tmp-\d+-\d+$/.test(file)) rmSync(file, { force: true });
 }
 
 function report(folder: string, files: readonly number[]): DedupReport {

@@ -262,10 +262,18 @@ test("chains are one cluster (F4)", () => {
   ).toEqual([[0, 1, 2], [3]]);
 });
 
+test("xxh64 is a name of xxhash at 64 bits alone", () => {
+  const text = "the quick brown fox jumps";
+  expect(minhash.signature(text, { hash: "xxh64" })).toEqual(minhash.signature(text, { hash: "xxhash" }));
+  expect(() => minhash.signature(text, { hash: "xxh64", precision: 32 })).toThrow(
+    /one of sha1, xxhash was needed/,
+  );
+});
+
 test("refusals name the option or the operand", () => {
   expect(() => minhash.signature("a", { ngram: 0 })).toThrow(/signature: ngram is 0, a whole number from 1/);
   expect(() => minhash.signature("a", { hash: "md5" as "sha1" })).toThrow(
-    /hash is "md5", one of sha1, xxhash/,
+    /hash is "md5", one of sha1, xxhash, xxh64/,
   );
   expect(() => minhash.signature("a", { bucket: 3 } as object)).toThrow(/unknown option "bucket"/);
   expect(() => minhash.equalBuckets([1n], [1n])).toThrow(/1 and 1 values, 112 were needed/);

@@ -183,7 +183,8 @@ test("files that datatrove has written are taken: signatures, pairs with its ind
 
   // From pairs on: document 1 of file 0 is in an index; 0xFFFFFFFF stands for that.
   put("b", "buckets/00000_00.dups", packed(0xffffffff, 0xffffffff, 0, 1));
-  put("b", "buckets/00001_00.dups", packed(0, 0, 1, 1));
+  put("b", "buckets/00001_00.dups", packed());
+  put("b", "buckets/00001_01.dups", packed(0, 0, 1, 1)); // of a second worker
   await minhash({ ...options, output: path.join(dir, "out-b") }).run({
     workers: 1,
     state: path.join(dir, "b"),

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { FormatError } from "../../../core/errors.ts";
 import { UnionFind } from "../union_find.ts";
@@ -30,11 +31,24 @@ export interface ClustersTask {
 /** Which document of a cluster stays: the first, the one of the highest score, or none. */
 export type Keep = "one" | "best" | "none";
 
+/** The files of pairs: one a bucket if we made them, as many for each bucket as it had workers if datatrove did. */
+function pairFiles(folder: string, buckets: number): string[] {
+  const names = existsSync(folder) ? readdirSync(folder).sort() : [];
+  return Array.from({ length: buckets }, (_, bucket) => {
+    const begin = pairsFile(bucket).replace(/00\.dups$/, "");
+    const found = names.filter((name) => name.startsWith(begin) && name.endsWith(".dups"));
+    if (found.length > 0) return found.map((name) => path.join(folder, name));
+    throw new FormatError(
+      `dedup.minhash: ${folder} holds no pairs of bucket ${bucket} (${pairsFile(bucket)}). Run the stage "buckets" first`,
+      folder,
+    );
+  }).flat();
+}
+
 /** Documents of all files under one numbering: those of file f begin at `first[f]`. */
-function numbering({ files, buckets, pairs }: ClustersTask): { first: number[]; total: number } {
+function numbering(pairs: readonly string[], files: number): { first: number[]; total: number } {
   const most = new Array<number>(files).fill(0);
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    const file = path.join(pairs, pairsFile(bucket));
+  for (const file of pairs) {
     const words = readWords(file, 16);
     for (let i = 0; i < words.length; i += 2) {
       const [of, document] = [words[i]!, words[i + 1]!];
@@ -61,14 +75,15 @@ function numbering({ files, buckets, pairs }: ClustersTask): { first: number[]; 
  * document up to the last one of its file that is in a pair, and one bucket's pairs.
  */
 export async function findClusters(task: ClustersTask): Promise<void> {
-  const { folder, files, buckets, pairs, keep } = task;
+  const { folder, files, keep } = task;
   if (readDone(folder, 0) !== undefined) return;
-  const { first, total } = numbering(task);
+  const pairs = pairFiles(task.pairs, task.buckets);
+  const { first, total } = numbering(pairs, files);
   const sets = new UnionFind(total);
   /** 1: in a pair; 2: its text is in the index; 4: that of one of its cluster, at the root. */
   const seen = new Uint8Array(total);
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    const words = readWords(path.join(pairs, pairsFile(bucket)), 16);
+  for (const file of pairs) {
+    const words = readWords(file, 16);
     for (let i = 0; i < words.length; i += 4) {
       const later = first[words[i + 2]!]! + words[i + 3]!;
       if (words[i] === kIndexed) {
