@@ -4,6 +4,7 @@ import { Deadline } from "../lib/data/extract/page_limit.ts";
 import { readPage } from "../lib/data/extract/page_tree.ts";
 import { writeText } from "../lib/data/extract/write_text.ts";
 import { warc } from "../lib/data/readers/warc.ts";
+import type { TaskContext } from "../lib/data/step.ts";
 import { readJsonl } from "../lib/io/jsonl.ts";
 
 /** A page of which somebody wrote down the main text. */
@@ -32,7 +33,14 @@ export async function labelledPages(folder: string): Promise<LabelledPage[]> {
     mainTexts.set(url, text);
   }
   const crawl = warc(path.join(folder, "minicrawl/minicrawl.warc.gz"));
-  const context = { task: 0, tasks: 1, signal: new AbortController().signal, drop: ignore, count: ignore };
+  const context: TaskContext = {
+    task: 0,
+    tasks: 1,
+    signal: new AbortController().signal,
+    drop: ignore,
+    count: ignore,
+    create: () => Promise.reject(new Error("a reader writes nothing")),
+  };
   for (const file of await crawl.files())
     for await (const { text: html, metadata } of crawl.read(file, context)) {
       const mainText = mainTexts.get(metadata.url);

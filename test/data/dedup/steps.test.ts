@@ -8,6 +8,7 @@ import { bloom, decontaminate, exact, sentence, url } from "../../../lib/data/de
 import type { Document } from "../../../lib/data/document.ts";
 import type { Step } from "../../../lib/data/step.ts";
 import { nearCopies } from "../../support/dedup_files.ts";
+import { taskContext } from "../../support/task_context.ts";
 import { tempDir } from "../../support/temp_dir.ts";
 import { writeJsonl } from "../../support/texts.ts";
 
@@ -21,19 +22,13 @@ async function through(step: Step, documents: readonly Document[], tasks = 1) {
     yield* documents;
   }
   const kept: Document[] = [];
-  const context = {
-    task: 0,
+  const context = taskContext({
     tasks,
-    signal: new AbortController().signal,
-    drop: (_: string, reason: string, { id, metadata }: Document) =>
-      void dropped.push({ id, reason, metadata }),
-    count: (name: string, amount = 1) => {
+    drop: (_, reason, { id, metadata }) => void dropped.push({ id, reason, metadata }),
+    count: (name, amount = 1) => {
       counts[name] = (counts[name] ?? 0) + amount;
     },
-    create: (file: string) => {
-      throw new Error(`a step wants to write ${file}`);
-    },
-  };
+  });
   for await (const document of step.run(source(), context)) kept.push(document);
   return { kept, dropped, counts, ids: kept.map(({ id }) => id).join(" ") };
 }

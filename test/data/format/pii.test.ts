@@ -7,6 +7,7 @@ import type { Document } from "../../../lib/data/document.ts";
 import { replaceEmails } from "../../../lib/data/format/emails.ts";
 import { type PiiOptions, pii } from "../../../lib/data/format/pii.ts";
 import { sharedPath } from "../../support/shared_data.ts";
+import { taskContext } from "../../support/task_context.ts";
 import { documentOf, verdictOf } from "../../support/verdicts.ts";
 
 const after = (text: string, options?: PiiOptions): string | undefined => {
@@ -72,15 +73,8 @@ test("turns go on within a task and begin again with the next", async () => {
       yield documentOf("a@b.co");
       yield documentOf("c@d.eu", { kept: 1 });
     }
-    const context = {
-      task: 0,
-      tasks: 1,
-      signal: new AbortController().signal,
-      drop: () => undefined,
-      count: () => undefined,
-    };
     const out: Document[] = [];
-    for await (const document of step.run(documents(), context)) out.push(document);
+    for await (const document of step.run(documents(), taskContext())) out.push(document);
     expect(out[1]!.metadata).toEqual({ kept: 1 });
     return out.map(({ text }) => text);
   };
