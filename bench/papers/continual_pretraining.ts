@@ -2,7 +2,7 @@
  * npx tsx bench/papers/continual_pretraining.ts [--out DIR] [--seeds N] [--only a,b,c]
  *
  * Ibrahim et al. 2024, "Simple and Scalable Strategies to Continually Pre-train Large Language Models" (arXiv:2403.08763),
- * small: a sparse model of half a million parameters learns dictionary glosses and goes on with another text, (a) German,
+ * small: a sparse model of a third of a million parameters learns dictionary glosses and goes on with another text, (a) German,
  * (b) English, with 0 to 50 % of the glosses replayed; (c) with other learning rates. Ends with a table of the paper's claims
  * beside what came out, which is written to DIR as findings.md and results.json, with the charts as SVG.
  */
