@@ -43,6 +43,8 @@ export interface Point {
 }
 
 export interface LineChart extends Axes {
+  /** Whether the y axis begins at 0. Default true. */
+  fromZero?: boolean;
   series: readonly { name: string; points: readonly Point[] }[];
 }
 
@@ -155,7 +157,7 @@ export function lineChart(chart: LineChart): string {
   const { x, y, parts } = frameOf(
     chart,
     chart.series.map(({ name }) => name),
-    [0, ...points.flatMap(({ low, high }) => [low, high])],
+    [...(chart.fromZero === false ? [] : [0]), ...points.flatMap(({ low, high }) => [low, high])],
     points.map((point) => point.x),
   );
   const at = (px: number, py: number): string => `${round(x(px))} ${round(y(py))}`;

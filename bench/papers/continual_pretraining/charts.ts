@@ -64,6 +64,7 @@ function curves({ options, seeds }: Study, what: string, lines: readonly Line[])
     title: `${what[0]!.toUpperCase()}${what.slice(1)}, ${options.seeds} seeds`,
     xLabel: "updates of the second phase",
     yLabel: "bits a byte, mean ± standard deviation",
+    fromZero: false,
     series: lines.map(({ name, key, second }) => {
       const start = second.rates === "infinite" ? "infinite" : "cosine";
       const runs = seeds.map(({ starts, seconds }) => [
