@@ -29,6 +29,6 @@ export function lossTables(study: Study): string[] {
       rows.push(["union, all tokens", ...cells(unionOf(study, shift, "all"))]);
       rows.push(["union, tokens of the second phase", ...cells(unionOf(study, shift, "short"))]);
     }
-    return `${shift} shift\n\n${markdownTable(columns, rows)}`;
+    return `${shift === "none" ? "no" : shift} shift\n\n${markdownTable(columns, rows)}`;
   });
 }
