@@ -9,7 +9,7 @@ import { chain } from "../optim/chain.ts";
 import { clipByGlobalNorm } from "../optim/clip.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import * as schedule from "../optim/schedule.ts";
-import { type Method, targetsOf } from "./grid.ts";
+import { type Method, type StudyRun, targetsOf } from "./grid.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** The adapter of a method, attached; undefined for full training. */
@@ -28,9 +28,12 @@ export function attachMethod(model: Model, method: Method, seed: number): Adapte
   });
 }
 
-/** AdamW with clipping, the same for all methods but for the learning rate: a warm-up, then down to a tenth. */
-export function optimizerOf(settings: StudySettings, lr: number): Optimizer {
-  const { steps, clip, weightDecay, warmupSteps: warmup = Math.floor(steps / 20) } = settings;
+/**
+ * AdamW with clipping, the same for all methods but for the learning rate and a weight decay of their own: a warm-up, then as
+ * the schedule goes.
+ */
+export function optimizerOf(settings: StudySettings, { method, lr }: StudyRun): Optimizer {
+  const { steps, clip, warmupSteps: warmup = Math.floor(steps / 20) } = settings;
   const after = {
     constant: () => schedule.constant(lr),
     linear: () => schedule.linear(lr, lr / 10, steps - warmup),
@@ -39,7 +42,7 @@ export function optimizerOf(settings: StudySettings, lr: number): Optimizer {
   const rule = adamw({
     lr: schedule.join([schedule.linear(0, lr, warmup), after], [warmup]),
     betas: [0.9, 0.95],
-    weightDecay,
+    weightDecay: method.weightDecay ?? settings.weightDecay,
     decay: (_, shape) => shape.length > 1,
   });
   return clip === 0 ? rule : chain(clipByGlobalNorm(clip), rule);
