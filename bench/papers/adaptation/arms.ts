@@ -150,15 +150,16 @@ export function best(sweep: Sweep): { lr: number; loss: number } {
   return finished.reduce((a, b) => (b.loss < a.loss ? b : a));
 }
 
-/** The rate beyond the best one, if that is the last on its side. */
+/** The rate beyond the best one, if that is the last on its side; none where there is nothing to choose. */
 export function widen(sweep: Sweep): number | undefined {
+  if (sweep.length === 1) return undefined;
   if (sweep.every(({ loss }) => loss === null)) return below(sweep);
   const at = sweep.findIndex(({ lr }) => lr === best(sweep).lr);
   if (at === 0) return below(sweep);
   return at === sweep.length - 1 ? rounded(sweep[at]!.lr * factorOf(sweep)) : undefined;
 }
 
-const factorOf = (sweep: Sweep): number => (sweep.length > 1 ? sweep[1]!.lr / sweep[0]!.lr : 10 ** 0.5);
+const factorOf = (sweep: Sweep): number => sweep[1]!.lr / sweep[0]!.lr;
 const below = (sweep: Sweep): number => rounded(sweep[0]!.lr / factorOf(sweep));
 /** One digit: 1e-3, 3e-3, 1e-2 are a factor of 3 or so apart. */
 const rounded = (lr: number): number => Number(lr.toPrecision(1));

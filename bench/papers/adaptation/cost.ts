@@ -96,9 +96,8 @@ async function contenderOf(
   const batches: PackedBatches = packedBatches(corpus, { batchTokens, maxLength });
   const step = async (index: number): Promise<void> => {
     const batch = await batches.batch(index);
-    const before = bytes();
     const { value, grads } = valueAndGrad(params, () => languageModelLoss(model, batch));
-    cost.gradientBytes = bytes() - before - value.bytes;
+    cost.gradientBytes = Object.values(grads).reduce((sum, grad) => sum + grad.bytes, 0);
     const { gradNorm } = optimizer.step(grads);
     disposeAll(grads);
     await gradNorm.item();

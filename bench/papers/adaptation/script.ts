@@ -82,7 +82,7 @@ export async function carryOut(
     sweepTable(outcome),
     costTable(costs),
     findingsTable(findings),
-    `${seconds} s.`,
+    `This call took ${seconds} s.`,
   ].join("\n\n");
   const files: Record<string, string> = {
     ...script.charts(outcome),
