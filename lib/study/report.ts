@@ -322,4 +322,4 @@ Bits a byte are all the loss there is over the bytes of the text: they compare m
 
 The learning rate of a method is chosen on ${choiceHeldOut === undefined ? "one half of the new domain's held-out text, and its learning is reported on the other" : "a held-out text of its own, and its learning is reported on another"}: the best of many rates isn't the one that happened to suit the text that is reported.
 
-The rank of a change is the smallest number of singular directions whose squared singular values hold ${percentText(variance)} of the sum of all: eigenvalues of the Gram matrix, by Jacobi rotations in float64, of matrices whose shorter side has ${largestSpectrum} numbers at most. An adapter's change is that of the merged weight in f32.`;
+The rank of a change is the smallest number of singular directions whose squared singular values hold ${percentText(variance)} of the sum of all: eigenvalues of the Gram matrix, by reflections to a tridiagonal matrix and QR steps in float64, of matrices whose shorter side has ${largestSpectrum} numbers at most. An adapter's change is that of the merged weight in f32.`;
