@@ -8,6 +8,7 @@ const paper: FakeArm[] = [
   { name: "LoRA r 1", lr: 1e-2, learned: 2, forgotten: 0.2 },
   { name: "LoRA r 4", lr: 1e-2, learned: 3, forgotten: 0.5 },
   { name: "LoRA r 16", lr: 1e-2, learned: 4, forgotten: 1 },
+  { name: "LoRA r 16, embedding and head", lr: 1e-2, learned: 4, forgotten: 1 },
   { name: "full, weight decay 1", lr: 1e-3, learned: 4.5, forgotten: 2 },
 ];
 const costs = [fakeCost("full", 100, 10), fakeCost("LoRA r 1", 2, 11), fakeCost("LoRA r 16", 30, 12)];
@@ -19,7 +20,7 @@ test("every claim holds where the paper's own picture comes out", () => {
   expect(paper.map(({ name }) => name)).toEqual(kArms.map(({ name }) => name));
   const all = findings(fakeOutcome(paper), costs);
   expect(all.filter(({ holds }) => holds !== "yes")).toEqual([]);
-  expect(all).toHaveLength(16);
+  expect(all).toHaveLength(17);
   expect(armsTable(fakeOutcome(paper))).toContain("| LoRA r 16 | 10 | 0.01 |");
 });
 

@@ -21,8 +21,12 @@ export const loraOf = (rank: number): string => `LoRA r ${rank}`;
 const kDecay = 1;
 const kDecayed = `full, weight decay ${kDecay}`;
 const [kLow, , kHigh] = kRanks.map(loraOf) as [string, string, string];
+const kEmbedded = `${kHigh}, embedding and head`;
 
-/** LoRA on all linear layers, α = 2r, as in the paper; the base without weight decay, so that arms with one can be compared. */
+/**
+ * LoRA on all linear layers, α = 2r, as in the paper, and once with the embedding and the head, which full training moves
+ * and LoRA doesn't. No weight decay but in the arm that is about it.
+ */
 export const kArms: readonly Arm[] = [
   { name: kFull, method: { method: "full" }, rates: [3e-4, 1e-3, 3e-3] },
   ...kRanks.map((rank) => ({
@@ -30,6 +34,11 @@ export const kArms: readonly Arm[] = [
     method: { method: "lora" as const, rank },
     rates: [1e-3, 3e-3, 1e-2],
   })),
+  {
+    name: kEmbedded,
+    method: { method: "lora", rank: kRanks.at(-1)!, modulesToSave: ["embed_tokens", "lm_head"] },
+    rates: [1e-3, 3e-3, 1e-2],
+  },
   { name: kDecayed, method: { method: "full", weightDecay: kDecay }, rates: kFull },
 ];
 
@@ -126,6 +135,7 @@ function alikeFindings(outcome: Outcome): Finding[] {
   return [
     row(kFull, kHigh, "LoRA's front is at or above full training's, more so on code"),
     row(kFull, kLow, "the same"),
+    row(kFull, kEmbedded, "(the paper's LoRA leaves both as they are)"),
     row(kDecayed, kHigh, "LoRA forgets less than weight decay or attention dropout"),
   ];
 }
