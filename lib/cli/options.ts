@@ -116,7 +116,7 @@ function placeholder(schema: z.ZodType): string {
   if (base instanceof z.ZodBoolean) return "";
   if (base instanceof z.ZodArray) return placeholder(base.element as z.ZodType).replace(">", "...>");
   if (base instanceof z.ZodEnum) return ` <${base.options.join("|")}>`;
-  if (base instanceof z.ZodNumber) return " <number>";
+  if (takesNumber(base)) return " <number>";
   return base.meta()?.path ? " <path>" : " <text>";
 }
 
@@ -133,6 +133,10 @@ function baseOf(schema: z.ZodType): z.ZodType {
     ? baseOf(schema.unwrap() as z.ZodType)
     : schema;
 }
+
+const takesNumber = (base: z.ZodType): boolean =>
+  base instanceof z.ZodNumber ||
+  (base instanceof z.ZodUnion && base.options.some((one) => one instanceof z.ZodNumber));
 
 /**
  * All settings of a command: flags, then the config file, then an earlier run's. Throws UsageError, naming the flag or the
@@ -177,7 +181,7 @@ function fromText(schema: z.ZodType, value: unknown): unknown {
   const base = baseOf(schema);
   if (base instanceof z.ZodArray && Array.isArray(value))
     return value.map((item) => fromText(base.element as z.ZodType, item));
-  const number = base instanceof z.ZodNumber && typeof value === "string" && value.trim() !== "";
+  const number = takesNumber(base) && typeof value === "string" && value.trim() !== "";
   return number && Number.isFinite(Number(value)) ? Number(value) : value;
 }
 

@@ -20,12 +20,15 @@ export default command({
     model: filePath().describe("folder of the base model"),
     data: filePath().describe(`text of the new domain, to train on: token file (.ds), or ${kTextFiles}`),
     newHeldOut: filePath().describe("held-out text of the new domain, to measure what is learned"),
+    choiceHeldOut: filePath()
+      .optional()
+      .describe("another one, to choose learning rates by; default: one half of --new-held-out"),
     oldHeldOut: filePath().describe("text that the base model knows, to measure what is forgotten"),
     methods: z
       .array(z.union([z.string(), z.record(z.string(), z.unknown())]))
       .describe(
         "full, lora:RANK, dora:RANK, with targets lora:RANK:attention|mlp|experts|all; in a file also objects with" +
-          " method, rank, targets, alpha, dropout, rslora, modules-to-save, lr, whose lists multiply",
+          " method, rank, targets, alpha, dropout, rslora, modules-to-save, weight-decay, lr, whose lists multiply",
       ),
     lr: z
       .array(z.number().min(0))
@@ -34,7 +37,10 @@ export default command({
     seeds: z.array(z.int().min(0)).default([0]).describe("each decides order of data, dropout, adapters"),
     out: filePath().describe("folder of the study: report.html, runs.csv, points.csv, runs/"),
     steps: z.int().min(1).describe("updates of each run"),
-    points: z.int().min(1).default(4).describe("moments at which a run is measured, the end included"),
+    points: z
+      .union([z.int().min(1), z.array(z.int().min(1))])
+      .default(4)
+      .describe("how many times a run is measured, evenly, the end included; in a file also a list of steps"),
     batchTokens: z.int().min(1).default(4096).describe("tokens of a batch"),
     accumulationSteps: z.int().min(1).default(1).describe("batches for one update"),
     schedule: z

@@ -6,9 +6,9 @@ import { openHeldOut } from "./held_out.ts";
 import type { BaseResult } from "./results.ts";
 import type { StudySettings } from "./settings.ts";
 
-/** Hash of both held-out files: results are compared on the same ones only. */
-export const heldOutHash = ({ newHeldOut, oldHeldOut }: StudySettings): Promise<string> =>
-  sha256OfFiles([newHeldOut, oldHeldOut]);
+/** Hash of the held-out files: results are compared on the same ones only. */
+export const heldOutHash = ({ newHeldOut, oldHeldOut, choiceHeldOut }: StudySettings): Promise<string> =>
+  sha256OfFiles([newHeldOut, oldHeldOut, ...(choiceHeldOut === undefined ? [] : [choiceHeldOut])]);
 
 /** Measures the base model: where every run starts. */
 export async function measureBase(settings: StudySettings, device: Device): Promise<BaseResult> {

@@ -18,6 +18,8 @@ export type MethodOption =
       rslora?: boolean;
       /** Modules that are trained as a whole beside the adapter. */
       modulesToSave?: readonly string[];
+      /** AdamW's, in place of the study's. */
+      weightDecay?: number;
       /** Learning rates in place of the study's: adapters want about ten times those of full training. */
       lr?: number | readonly number[];
     };
@@ -33,6 +35,7 @@ export interface Method {
   dropout?: number;
   rslora?: boolean;
   modulesToSave?: readonly string[];
+  weightDecay?: number;
 }
 
 /** One training run of a study. */
@@ -45,7 +48,17 @@ export interface StudyRun {
 }
 
 const kNames: readonly string[] = ["full", "lora", "dora"];
-const kKeys = ["method", "rank", "targets", "alpha", "dropout", "rslora", "modulesToSave", "lr"];
+const kKeys = [
+  "method",
+  "rank",
+  "targets",
+  "alpha",
+  "dropout",
+  "rslora",
+  "modulesToSave",
+  "weightDecay",
+  "lr",
+];
 
 /** Parts of a model that an adapter can go to, as regular expressions of module paths; undefined: all of them. */
 const kParts: Readonly<Record<string, string | undefined>> = {
@@ -99,15 +112,19 @@ function checkValue(key: string, value: unknown, holds: boolean, wanted: string)
 function variantsOf(option: MethodOption, where: string): { variants: Method[]; rates?: readonly number[] } {
   const given = typeof option === "string" ? fromWord(option, where) : camelKeys(option);
   refuseUnknown(`study, ${where}`, given, kKeys);
-  const { method: name, rank = 8, targets = "all", alpha, dropout, rslora, modulesToSave, lr } = given;
+  const { method: name, rank = 8, targets = "all", alpha, dropout, rslora, modulesToSave } = given;
+  const { weightDecay, lr } = given;
   // An unknown word is reported as an option is, with the nearest.
   refuseUnknown(`study, ${where}.method`, { [String(name)]: 0 }, kNames);
   const rates = lr === undefined ? {} : { rates: [lr].flat() as number[] };
+  if (weightDecay !== undefined)
+    checkValue(`${where}.weightDecay`, weightDecay, weightDecay >= 0, "numbers from 0");
   if (name === "full") {
-    const odd = Object.keys(given).find((key) => key !== "method" && key !== "lr");
+    const odd = Object.keys(given).find((key) => !["method", "lr", "weightDecay"].includes(key));
     if (odd)
       throw new ConfigError(`study: ${where} gives ${odd} to full training, which has no adapter`, odd);
-    return { variants: [{ label: "full", name }], ...rates };
+    const method = { name, ...present({ weightDecay }) };
+    return { variants: [{ label: labelOf(method), ...method }], ...rates };
   }
   checkAdapter(where, given);
   for (const r of [rank].flat())
@@ -119,7 +136,7 @@ function variantsOf(option: MethodOption, where: string): { variants: Method[]; 
         rank: r,
         targets: String(part),
         alpha: alpha ?? 2 * r,
-        ...present({ dropout, rslora, modulesToSave }),
+        ...present({ dropout, rslora, modulesToSave, weightDecay }),
       };
       return { label: labelOf(method), ...method };
     }),
@@ -190,15 +207,17 @@ function labelOf({
   dropout,
   rslora,
   modulesToSave,
+  weightDecay,
 }: Omit<Method, "label">): string {
   return [
     name,
-    `r${rank}`,
-    targets!.replaceAll(",", "+"),
-    alpha !== 2 * rank! && `a${alpha}`,
+    rank !== undefined && `r${rank}`,
+    targets?.replaceAll(",", "+"),
+    rank !== undefined && alpha !== 2 * rank && `a${alpha}`,
     dropout && `d${dropout}`,
     rslora && "rs",
     modulesToSave?.length && `save-${modulesToSave.join("+")}`,
+    weightDecay !== undefined && `wd${weightDecay}`,
   ]
     .filter(Boolean)
     .join("-")

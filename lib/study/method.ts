@@ -28,12 +28,15 @@ export function attachMethod(model: Model, method: Method, seed: number): Adapte
   });
 }
 
-/** AdamW with clipping, the same for all methods but for the learning rate: a warm-up, then down to a tenth. */
+/**
+ * AdamW with clipping, the same for all methods but for the learning rate and a weight decay of their own: a warm-up, then as
+ * the schedule goes.
+ */
 export function optimizerOf(
   settings: Pick<StudySettings, "steps" | "clip" | "weightDecay" | "warmupSteps" | "schedule">,
-  lr: number,
+  { method, lr }: { method?: Method; lr: number },
 ): Optimizer {
-  const { steps, clip, weightDecay, warmupSteps: warmup = Math.floor(steps / 20) } = settings;
+  const { steps, clip, warmupSteps: warmup = Math.floor(steps / 20) } = settings;
   const after = {
     constant: () => schedule.constant(lr),
     linear: () => schedule.linear(lr, lr / 10, steps - warmup),
@@ -42,7 +45,7 @@ export function optimizerOf(
   const rule = adamw({
     lr: schedule.join([schedule.linear(0, lr, warmup), after], [warmup]),
     betas: [0.9, 0.95],
-    weightDecay,
+    weightDecay: method?.weightDecay ?? settings.weightDecay,
     decay: (_, shape) => shape.length > 1,
   });
   return clip === 0 ? rule : chain(clipByGlobalNorm(clip), rule);

@@ -140,7 +140,7 @@ function bestTable(methods: readonly MethodSummary[], base: BaseResult): Table {
   return {
     kind: "table",
     title: "Each method at its best learning rate",
-    note: "The rate with the lowest loss on the new domain's held-out text at the end; one that failed for some seed is passed over while another finished. Means over seeds; “at the edge”: the best was the lowest or highest rate tried, a wider sweep may find a better one.",
+    note: "The rate with the lowest loss at the end on the new domain's text for choosing, which the rest of this page leaves out; one that failed for some seed is passed over while another finished. Means over seeds; “at the edge”: the best was the lowest or highest rate tried, a wider sweep may find a better one.",
     columns: [
       "Method",
       "Learning rate",
@@ -179,7 +179,7 @@ function sweep(methods: readonly MethodSummary[]): HeatMap[] {
     {
       kind: "heatMap",
       title: "Learning rates",
-      note: "Loss on the new domain at the end, the mean over seeds that finished. NaN: not tried, or none finished.",
+      note: "Loss on the new domain's text for choosing at the end, the mean over seeds that finished. NaN: not tried, or none finished.",
       rowLabel: "method",
       columnLabel: "lr",
       rows: methods.map(({ method }) => method.label),
@@ -188,7 +188,7 @@ function sweep(methods: readonly MethodSummary[]): HeatMap[] {
         {
           name: "at the end",
           values: methods.map(({ rates }) =>
-            lrs.map((lr) => rates.find((r) => r.lr === lr)?.loss ?? Number.NaN),
+            lrs.map((lr) => rates.find((r) => r.lr === lr)?.choice ?? Number.NaN),
           ),
         },
       ],
@@ -201,7 +201,7 @@ function rankBars(
   { variance, largestSpectrum }: StudySettings,
 ): RangeBars[] {
   const groups = methods.flatMap(({ method, best }) => {
-    const ranks = best?.runs.flatMap((run) => run.ranks) ?? [];
+    const ranks = best?.runs.flatMap(({ points }) => points.at(-1)!.ranks) ?? [];
     const kinds = [...new Set(ranks.map(({ kind }) => kind))];
     const bars = kinds.map((kind) => {
       const own = ranks.filter((r) => r.kind === kind);
@@ -216,7 +216,9 @@ function rankBars(
     return bars.length === 0 ? [] : [{ name: method.label, bars }];
   });
   if (groups.length === 0) return [];
-  const left = methods.flatMap(({ best }) => best?.runs ?? []).reduce((n, { unranked }) => n + unranked, 0);
+  const left = methods
+    .flatMap(({ best }) => best?.runs ?? [])
+    .reduce((n, { points }) => n + points.at(-1)!.unranked, 0);
   const note = `Singular directions that hold ${percentText(variance)} of the variance of what training added to a matrix, W − W₀, by kind of layer: mean, lowest and highest over matrices and seeds.`;
   return [
     {
@@ -306,11 +308,18 @@ function runTable(results: readonly StudyResult[], base: BaseResult): Table {
   };
 }
 
-const method = ({ steps, schedule, batchTokens, variance, largestSpectrum }: StudySettings): string =>
+const method = ({
+  steps,
+  schedule,
+  batchTokens,
+  variance,
+  largestSpectrum,
+  choiceHeldOut,
+}: StudySettings): string =>
   `All runs start from the same model and take ${steps} updates with AdamW, the same for all but for the learning rate (${schedule}, after a warm-up). Held-out texts are cut at ${batchTokens} tokens or the model's positions, as in training. A point inside of a run is measured at the learning rate that holds there, which is not what a shorter run would end with.
 
 Bits a byte are all the loss there is over the bytes of the text: they compare models with other tokenizers.
 
-The learning rate of a method is chosen on the same held-out text that its learning is reported on: with many rates and a short text that flatters the method.
+The learning rate of a method is chosen on ${choiceHeldOut === undefined ? "one half of the new domain's held-out text, and its learning is reported on the other" : "a held-out text of its own, and its learning is reported on another"}: the best of many rates isn't the one that happened to suit the text that is reported.
 
-The rank of a change is the smallest number of singular directions whose squared singular values hold ${percentText(variance)} of the sum of all: eigenvalues of the Gram matrix, by Jacobi rotations in float64, of matrices whose shorter side has ${largestSpectrum} numbers at most. An adapter's change is that of the merged weight in f32.`;
+The rank of a change is the smallest number of singular directions whose squared singular values hold ${percentText(variance)} of the sum of all: eigenvalues of the Gram matrix, by reflections to a tridiagonal matrix and QR steps in float64, of matrices whose shorter side has ${largestSpectrum} numbers at most. An adapter's change is that of the merged weight in f32.`;

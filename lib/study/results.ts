@@ -4,8 +4,10 @@ import type { StudyRun } from "./grid.ts";
 /** Loss in nats a token, and bits a byte, which don't depend on the tokenizer. */
 export type DomainLoss = Pick<TextEvaluation, "loss" | "bitsPerByte">;
 
-/** A model on both held-out texts. */
+/** A model on the held-out texts. */
 export interface DomainLosses {
+  /** On a part of the new domain that nothing is reported of: learning rates are chosen by it. */
+  choice: DomainLoss;
   /** On the new domain: what is learned. */
   new: DomainLoss;
   /** On the old domain: what is forgotten. */
@@ -36,6 +38,10 @@ export interface StudyPoint extends DomainLosses {
   step: number;
   tokens: number;
   drift: ModuleDrift[];
+  /** Of each matrix that isn't too large: 0 for one that hasn't changed. */
+  ranks: ModuleRank[];
+  /** Matrices that were too large. */
+  unranked: number;
   /** Median over the steps before it, of the wall clock; absent where all of them were done before the run was resumed. */
   msPerToken?: number;
   /** Most bytes of tensors at a time while training; absent where measuring took more. */
@@ -52,15 +58,11 @@ export interface StudyResult {
   parameters: number;
   /** As far as it came. */
   points: StudyPoint[];
-  /** Of a finished run: of each matrix that changed and isn't too large. */
-  ranks: ModuleRank[];
-  /** Matrices that were too large. */
-  unranked: number;
 }
 
 /** The base model before any training. */
 export interface BaseResult extends DomainLosses {
-  /** Hash of the bytes of both held-out files. */
+  /** Hash of the bytes of the held-out files. */
   sha256: string;
 }
 

@@ -1,4 +1,11 @@
-import { type BaseResult, msPerToken, peakBytes, type StudyPoint, type StudyResult } from "./results.ts";
+import {
+  type BaseResult,
+  type ModuleRank,
+  msPerToken,
+  peakBytes,
+  type StudyPoint,
+  type StudyResult,
+} from "./results.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** What was learned of the new domain and forgotten of the old one, as changes of the loss, in nats a token. */
@@ -28,6 +35,8 @@ export interface RunRow extends Partial<TradeOff> {
   tokens: number;
   /** Numbers that train. */
   parameters: number;
+  /** On the part of the held-out text that learning rates are chosen by. */
+  choiceLoss?: number;
   newLoss?: number;
   newBitsPerByte?: number;
   oldLoss?: number;
@@ -64,6 +73,7 @@ export function rowOf(result: StudyResult, base: BaseResult): RunRow {
 }
 
 const lossesOf = (point: StudyPoint, base: BaseResult) => ({
+  choiceLoss: point.choice.loss,
   newLoss: point.new.loss,
   newBitsPerByte: point.new.bitsPerByte,
   oldLoss: point.old.loss,
@@ -83,6 +93,7 @@ const kRunColumns: readonly (keyof RunRow)[] = [
   "step",
   "tokens",
   "parameters",
+  "choiceLoss",
   "newLoss",
   "newBitsPerByte",
   "oldLoss",
@@ -94,7 +105,7 @@ const kRunColumns: readonly (keyof RunRow)[] = [
 ];
 
 /**
- * runs.csv: a line a run. After what stands in a row, the mean rank that holds the variance asked for, by layer kind. Time
+ * runs.csv: a line a run. After what stands in a row, the mean rank that holds the variance asked for at the end, by layer kind. Time
  * comes last: it alone differs when a study is done again.
  */
 export function runRows(
@@ -102,12 +113,19 @@ export function runRows(
   base: BaseResult,
   { variance }: Pick<StudySettings, "variance">,
 ): string {
-  const kinds = [...new Set(results.flatMap(({ ranks }) => ranks.map(({ kind }) => kind)))].sort();
+  const ranksOf = ({ points }: StudyResult): ModuleRank[] => points.at(-1)?.ranks ?? [];
+  const kinds = [...new Set(results.flatMap((result) => ranksOf(result).map(({ kind }) => kind)))].sort();
   const percent = Number((100 * variance).toPrecision(6));
   const head = [...kRunColumns, ...kinds.map((kind) => `rank${percent}_${kind}`), "msPerToken"];
   const lines = results.map((result) => {
     const row = rowOf(result, base);
-    const ranks = kinds.map((kind) => mean(result.ranks.filter((r) => r.kind === kind).map((r) => r.rank)));
+    const ranks = kinds.map((kind) =>
+      mean(
+        ranksOf(result)
+          .filter((r) => r.kind === kind)
+          .map((r) => r.rank),
+      ),
+    );
     return [...kRunColumns.map((key) => row[key]), ...ranks, row.msPerToken];
   });
   return csv([head, ...lines]);
@@ -119,6 +137,7 @@ export function pointRows(results: readonly StudyResult[], base: BaseResult): st
     "run",
     "step",
     "tokens",
+    "choiceLoss",
     "newLoss",
     "newBitsPerByte",
     "oldLoss",

@@ -61,7 +61,7 @@ async function resultOf(
   } catch (error) {
     if (!(error instanceof MixwrightError)) throw error;
     const progress = await readProgress(runFolder(out, run.name));
-    return { run, status: "failed", reason: reasonOf(error), ...progress, ranks: [], unranked: 0 };
+    return { run, status: "failed", reason: reasonOf(error), ...progress };
   }
 }
 

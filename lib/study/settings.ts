@@ -9,8 +9,13 @@ export interface StudyOptions {
   model: string;
   /** Text of the new domain, to train on. */
   data: string;
-  /** Held-out text of the new domain: what is learned is measured on it, and learning rates are chosen by it. */
+  /** Held-out text of the new domain: what is learned is measured on it. */
   newHeldOut: string;
+  /**
+   * Another one, by which learning rates are chosen. Default: every second document of newHeldOut, or one half of its only
+   * document, which is then measured on the rest alone.
+   */
+  choiceHeldOut?: string;
   /** Text of the domain that the base model knows: what is forgotten is measured on it. */
   oldHeldOut: string;
   methods: readonly MethodOption[];
@@ -24,8 +29,8 @@ export interface StudyOptions {
   out: string;
   /** Goes on with the study in `out`; without it, one that is there is refused. */
   resume?: boolean;
-  /** Moments at which a run is measured, evenly over its steps, the last one included. Default 4. */
-  points?: number;
+  /** Moments at which a run is measured: how many, evenly over its steps, or the steps. The last step always is one. Default 4. */
+  points?: number | readonly number[];
   /** Tokens of a batch. Default 4096. */
   batchTokens?: number;
   accumulationSteps?: number;
@@ -33,7 +38,7 @@ export interface StudyOptions {
   schedule?: "constant" | "linear" | "cosine";
   /** Default: a twentieth of steps. */
   warmupSteps?: number;
-  /** AdamW's, on matrices only. Default 0.1. */
+  /** AdamW's, on matrices only, of the methods that have none of their own. Default 0.1. */
   weightDecay?: number;
   /** Largest norm of all gradients together; 0: no limit. Default 1. */
   clip?: number;
@@ -70,7 +75,7 @@ export interface StudyOptions {
 const kDefaults = {
   lr: [] as readonly number[],
   seeds: [0] as readonly number[],
-  points: 4,
+  points: 4 as number | readonly number[],
   batchTokens: 4096,
   accumulationSteps: 1,
   schedule: "cosine" as const,
@@ -97,6 +102,7 @@ export type StudySettings = Omit<
 
 const kNeeded = ["model", "data", "newHeldOut", "oldHeldOut", "methods", "steps", "out"] as const;
 const kOthers = [
+  "choiceHeldOut",
   "resume",
   "warmupSteps",
   "auxLossCoef",
@@ -129,14 +135,16 @@ export function settingsOf(options: StudyOptions): StudySettings {
     if (options[key] === undefined) throw new ConfigError(`study: ${key} was needed and not given`, key);
   const { out: _out, resume: _resume, signal: _signal, note: _note, ...given } = options;
   const settings: StudySettings = { ...kDefaults, ...withoutUndefined(given) };
-  const { steps, points, batchTokens, accumulationSteps, parallel, largestSpectrum, checkpointEvery } =
-    settings;
-  checkWhole("study", { steps, points, batchTokens, accumulationSteps, parallel }, 1);
+  const { steps, batchTokens, accumulationSteps, parallel, largestSpectrum, checkpointEvery } = settings;
+  const points = [settings.points].flat();
+  checkWhole("study", { steps, batchTokens, accumulationSteps, parallel }, 1);
   checkWhole("study", { memoryBytes: settings.memoryBytes ?? 1 }, 1);
+  for (const point of points) checkWhole("study", { points: point }, 1);
   checkWhole("study", { largestSpectrum, checkpointEvery, warmupSteps: settings.warmupSteps ?? 0 }, 0);
-  if (points > steps)
+  const over = points.find((point) => point > steps);
+  if (over !== undefined)
     throw new ConfigError(
-      `study: points is ${points}, at most the ${steps} steps of a run were needed`,
+      `study: points is ${over}, at most the ${steps} steps of a run were needed`,
       "points",
     );
   if ((settings.warmupSteps ?? 0) > steps) {
@@ -154,9 +162,11 @@ export function settingsOf(options: StudyOptions): StudySettings {
   return settings;
 }
 
-/** Steps at which a run is measured. */
+/** Steps at which a run is measured, in order. */
 export const pointsOf = ({ steps, points }: Pick<StudySettings, "steps" | "points">): number[] =>
-  Array.from({ length: points }, (_, k) => Math.round(((k + 1) * steps) / points));
+  typeof points === "number"
+    ? Array.from({ length: points }, (_, k) => Math.round(((k + 1) * steps) / points))
+    : [...new Set([...points, steps])].sort((a, b) => a - b);
 
 /** Threads of one run. */
 export const threadsOf = ({ threads, parallel }: Pick<StudySettings, "threads" | "parallel">): number =>

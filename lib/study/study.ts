@@ -84,8 +84,14 @@ export async function* runStudy(options: StudyOptions): AsyncGenerator<RunRow, v
 
 /** What a run writes down must hold wherever it is resumed from. */
 function absolute(settings: StudySettings): StudySettings {
-  const { model, data, newHeldOut, oldHeldOut } = settings;
-  const paths = { model, data, newHeldOut, oldHeldOut };
+  const { model, data, newHeldOut, oldHeldOut, choiceHeldOut } = settings;
+  const paths = {
+    model,
+    data,
+    newHeldOut,
+    oldHeldOut,
+    ...(choiceHeldOut !== undefined && { choiceHeldOut }),
+  };
   return {
     ...settings,
     ...Object.fromEntries(Object.entries(paths).map(([key, file]) => [key, path.resolve(file)])),
@@ -105,8 +111,9 @@ async function baseOf(
   const before = await readResult<BaseResult>(out, kBase);
   if (before) {
     if (before.sha256 === (await heldOutHash(settings))) return before;
+    const { newHeldOut, choiceHeldOut, oldHeldOut } = settings;
     throw new ConfigError(
-      `study: the content of ${settings.newHeldOut} or ${settings.oldHeldOut} is not what it was when the study in ${out} was started. ` +
+      `study: the content of ${[newHeldOut, choiceHeldOut, oldHeldOut].filter(Boolean).join(" or ")} is not what it was when the study in ${out} was started. ` +
         "Bring it back, or take another folder",
       "newHeldOut",
     );
@@ -150,7 +157,7 @@ async function resultAfter(
     throw new MixwrightError(`study, ${run.name}: ${await whatEnded(out, run.name, end)}`);
   const progress = await readProgress(runFolder(out, run.name));
   const reason = `its process was ended by ${end.signal}, as a rule for lack of memory`;
-  const failed: StudyResult = { run, status: "failed", reason, ...progress, ranks: [], unranked: 0 };
+  const failed: StudyResult = { run, status: "failed", reason, ...progress };
   await writeResult(out, run.name, failed);
   return failed;
 }

@@ -9,7 +9,9 @@ export interface Rate {
   /** Finished runs. */
   runs: StudyResult[];
   failed: number;
-  /** Mean loss on the new domain at the end; undefined if no run came there. */
+  /** Mean loss at the end on the part for choosing; undefined if no run came there. */
+  choice: number | undefined;
+  /** Mean loss at the end on the part that is reported. */
   loss: number | undefined;
 }
 
@@ -17,7 +19,7 @@ export interface Rate {
 export interface MethodSummary {
   method: Method;
   rates: Rate[];
-  /** The rate with the lowest loss on the new domain; one that failed for some seed only if all did. Undefined: none finished. */
+  /** The rate with the lowest loss on the part for choosing; one that failed for some seed only if all did. Undefined: none finished. */
   best: Rate | undefined;
   /** The best rate is the lowest or the highest of several: a wider sweep may find a better one. */
   atEdge: boolean;
@@ -34,10 +36,10 @@ export function summarize(results: readonly StudyResult[]): MethodSummary[] {
         own.filter(({ run }) => run.lr === lr),
       ),
     );
-    const finished = rates.filter(({ loss }) => loss !== undefined);
+    const finished = rates.filter(({ choice }) => choice !== undefined);
     const whole = finished.filter(({ failed }) => failed === 0);
     const best = (whole.length > 0 ? whole : finished).reduce<Rate | undefined>(
-      (a, b) => (a === undefined || b.loss! < a.loss! ? b : a),
+      (a, b) => (a === undefined || b.choice! < a.choice! ? b : a),
       undefined,
     );
     const atEdge = rates.length > 1 && best !== undefined && (best === rates[0] || best === rates.at(-1));
@@ -51,7 +53,8 @@ function rateOf(lr: number, all: readonly StudyResult[]): Rate {
     lr,
     runs,
     failed: all.length - runs.length,
-    loss: mean(runs.map((r) => r.points.at(-1)!.new.loss)),
+    choice: mean(runs.map(({ points }) => points.at(-1)!.choice.loss)),
+    loss: mean(runs.map(({ points }) => points.at(-1)!.new.loss)),
   };
 }
 

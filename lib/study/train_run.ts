@@ -74,9 +74,8 @@ export async function trainRun(
     const context = { dir, settings, device, model, adapter, training, measured, signal };
     const progress = await trainPoints(context, folder);
     if (progress === undefined) return undefined;
-    const spectra = await ranksOf(model, adapter, settings);
     if (settings.save) await saveTrained(model, adapter, dir, settings.model);
-    return { run, status: "done", ...progress, ...spectra };
+    return { run, status: "done", ...progress };
   } finally {
     folder.close();
     await corpus.close?.();
@@ -85,7 +84,7 @@ export async function trainRun(
 
 function trainingOf(
   settings: StudySettings,
-  { lr, seed }: StudyRun,
+  run: StudyRun,
   given: {
     model: Model;
     adapter: Adapter | undefined;
@@ -95,13 +94,14 @@ function trainingOf(
   },
 ): Context["training"] {
   const { batchTokens, accumulationSteps, recompute, checkpointEvery: every } = settings;
+  const { seed } = run;
   const { model, adapter, corpus, folder, signal } = given;
   const maxLength = Math.min(model.config.maxPositionEmbeddings, batchTokens);
   return {
     model,
     params: adapter?.params ?? model.params,
     data: packedBatches(corpus, { batchTokens, maxLength, seed }),
-    optimizer: optimizerOf(settings, lr),
+    optimizer: optimizerOf(settings, run),
     seed,
     accumulationSteps,
     recompute,
@@ -128,7 +128,7 @@ async function trainPoints(context: Context, folder: RunFolder): Promise<RunProg
   await save();
   const all = pointsOf(settings);
   let measuredPeak = 0;
-  // A run with all its points is loaded once more: its ranks are still to be counted.
+  // A run with all its points is loaded once more: what it trained may still have to be saved.
   for (const step of all.slice(Math.min(points.length, all.length - 1))) {
     const done: StepMetrics[] = [];
     for await (const m of pretrain({ ...training, steps: step })) {
@@ -143,7 +143,7 @@ async function trainPoints(context: Context, folder: RunFolder): Promise<RunProg
       step,
       tokens: step * settings.accumulationSteps * settings.batchTokens,
       ...(await heldOut.measure(model)),
-      drift: await driftsOf(model, adapter, settings),
+      ...(await changesOf(model, adapter, settings)),
       ...timeOf(done),
       ...(peakBytes > measuredPeak && done.length > 0 && { peakBytes }),
     });
@@ -159,36 +159,25 @@ function timeOf(steps: readonly StepMetrics[]): Pick<StudyPoint, "msPerToken"> {
   return msPerToken === undefined ? {} : { msPerToken };
 }
 
-async function driftsOf(
-  model: Model,
-  adapter: Adapter | undefined,
-  settings: StudySettings,
-): Promise<ModuleDrift[]> {
-  const drifts: ModuleDrift[] = [];
-  for await (const { module, before, after, rows, columns } of trainedMatrices(
-    model,
-    adapter,
-    settings.model,
-  ))
-    drifts.push({ module, kind: kindOf(module), ...driftOf(before, after, rows, columns) });
-  return drifts;
-}
-
-async function ranksOf(
+/** How far each trained matrix has moved, and over how many directions. */
+async function changesOf(
   model: Model,
   adapter: Adapter | undefined,
   { model: base, variance, largestSpectrum }: StudySettings,
-): Promise<Pick<StudyResult, "ranks" | "unranked">> {
+): Promise<Pick<StudyPoint, "drift" | "ranks" | "unranked">> {
+  const drift: ModuleDrift[] = [];
   const ranks: ModuleRank[] = [];
   let unranked = 0;
   for await (const { module, before, after, rows, columns } of trainedMatrices(model, adapter, base)) {
+    const kind = kindOf(module);
+    drift.push({ module, kind, ...driftOf(before, after, rows, columns) });
     const of = Math.min(rows, columns);
     if (of > largestSpectrum) {
       unranked++;
       continue;
     }
     const delta = Float64Array.from(after, (value, i) => value - before[i]!);
-    ranks.push({ module, kind: kindOf(module), rank: rankForVariance(delta, rows, columns, variance), of });
+    ranks.push({ module, kind, rank: rankForVariance(delta, rows, columns, variance), of });
   }
-  return { ranks, unranked };
+  return { drift, ranks, unranked };
 }

@@ -2,13 +2,13 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { mixwright, objectsIn, works } from "../support/cli.ts";
-import { numbersOf, tinyStudy, writeStudy } from "../support/tiny_study.ts";
+import { numbersOf, readCsv, tinyStudy, writeStudy } from "../support/tiny_study.ts";
 
 describe("study", () => {
   it("prints a row a run, and two runs at a time give the same tables", { timeout: 120_000 }, async () => {
     const study = tinyStudy();
     const methods = ["full", { method: "lora", rank: 2, targets: ["attention", "mlp"], lr: 1e-2 }];
-    const config = writeStudy({ ...study, methods } as never);
+    const config = writeStudy({ ...study, methods, points: [2] } as never);
     const rows = objectsIn(
       await works(["study", "--config", config, "--out", study.out, "--save", "--json"]),
     );
@@ -33,6 +33,11 @@ describe("study", () => {
     expect(text).toMatch(/^1\/3 \S+: new [\d.]+, learned [\d.]+ · old /);
     expect(text).toContain(`report in ${path.join(two, "report.html")}\n`);
     expect(numbersOf(two)).toEqual(numbersOf(study.out));
+    const { columns, rows: points } = readCsv(path.join(study.out, "points.csv"));
+    const steps = points.map((row) => row[columns.indexOf("step")]);
+    expect(steps).toEqual(["2", "8", "2", "8", "2", "8"]);
+    const choice = points.map((row) => row[columns.indexOf("choiceLoss")]);
+    expect(new Set([...choice, ...points.map((row) => row[columns.indexOf("newLoss")])]).size).toBe(12);
   });
 
   it("runs no more at a time than memory has room for, and says so", { timeout: 120_000 }, async () => {

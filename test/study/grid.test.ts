@@ -40,6 +40,20 @@ test("lists of an entry multiply, and its learning rates are its own", () => {
   ]);
 });
 
+test("a method may have a weight decay of its own", () => {
+  const runs = grid([
+    { method: "full", "weight-decay": 1 },
+    "full",
+    { method: "lora", rank: 2, weightDecay: 0 },
+  ]);
+  expect(runs.map(({ method }) => [method.label, method.weightDecay])).toEqual([
+    ["full-wd1", 1],
+    ["full", undefined],
+    ["lora-r2-all-wd0", 0],
+  ]);
+  expect(() => grid([{ method: "full", weightDecay: -1 }])).toThrow("weightDecay has -1, numbers from 0");
+});
+
 test.each<[string, unknown[], RegExp]>([
   [
     "an unknown key",
@@ -74,6 +88,8 @@ test("points are spread over the steps", () => {
   expect(pointsOf({ steps: 100, points: 4 })).toEqual([25, 50, 75, 100]);
   expect(pointsOf({ steps: 7, points: 3 })).toEqual([2, 5, 7]);
   expect(pointsOf({ steps: 1, points: 1 })).toEqual([1]);
+  expect(pointsOf({ steps: 100, points: [50, 5, 20] })).toEqual([5, 20, 50, 100]);
+  expect(pointsOf({ steps: 100, points: [100] })).toEqual([100]);
 });
 
 test("settings are checked", () => {
@@ -92,6 +108,7 @@ test("settings are checked", () => {
   );
   expect(() => settingsOf({ ...whole, data: undefined } as never)).toThrow("data was needed and not given");
   expect(() => settingsOf({ ...whole, points: 5 })).toThrow("points is 5, at most the 4 steps");
+  expect(() => settingsOf({ ...whole, points: [1, 5] })).toThrow("points is 5, at most the 4 steps");
   expect(() => settingsOf({ ...whole, variance: 1.1 })).toThrow("variance is 1.1");
   expect(() => settingsOf({ ...whole, parallel: 0 })).toThrow("parallel is 0, a whole number from 1");
 });

@@ -27,6 +27,7 @@ const settings = settingsOf({
   out: "s",
 });
 const base: BaseResult = {
+  choice: { loss: 4, bitsPerByte: 2 },
   new: { loss: 4, bitsPerByte: 2 },
   old: { loss: 2, bitsPerByte: 1 },
   sha256: "",
@@ -42,6 +43,7 @@ function fakeResults(): StudyResult[] {
       return {
         step,
         tokens: step * 4096,
+        choice: { loss: 4.5 - learned, bitsPerByte: 3 },
         new: { loss: 4 - learned, bitsPerByte: (4 - learned) / 2 },
         old: { loss: 2 + learned ** 2, bitsPerByte: (2 + learned ** 2) / 2 },
         drift: [1, 2, 3].map((k) => ({
@@ -50,18 +52,17 @@ function fakeResults(): StudyResult[] {
           magnitude: 0.01 * k * (run.method.name === "full" ? -1 : 1) + 0.05,
           direction: 0.001 * k,
         })),
+        ranks: [{ module: "model.layers.0.self_attn.q_proj", kind: "attention" as const, rank: 3, of: 64 }],
+        unranked: 1,
         msPerToken: 0.01,
         peakBytes: 1e6 * (i + 1),
       };
     });
-    const ranks = [
-      { module: "model.layers.0.self_attn.q_proj", kind: "attention" as const, rank: 3, of: 64 },
-    ];
     if (run.method.name === "full" && run.lr === 1e-2) {
       const reason = 'the loss is "NaN", at step 3';
-      return { run, status: "failed", reason, parameters: 100, points: [], ranks: [], unranked: 0 };
+      return { run, status: "failed", reason, parameters: 100, points: [] };
     }
-    return { run, status: "done", parameters: 100, points, ranks, unranked: 1 };
+    return { run, status: "done", parameters: 100, points };
   });
 }
 
@@ -77,6 +78,15 @@ test("the best learning rate is that of the lowest loss, failures passed over", 
   expect(summarize(failing)[0]!.best).toBeUndefined();
   const few = fakeResults().filter(({ run }) => run.lr !== 1e-2);
   expect(summarize(few)[1]!.atEdge).toBe(true);
+});
+
+test("a learning rate isn't chosen by the text that is reported", () => {
+  const all = fakeResults().filter(({ run }) => run.method.name === "lora");
+  for (const { run, points } of all) for (const point of points) point.choice.loss = run.lr;
+  const [lora] = summarize(all);
+  expect(lora!.best!.lr).toBe(1e-4);
+  expect(lora!.best!.loss).toBeCloseTo(4 - 0.305, 9);
+  expect(lora!.rates[1]!.loss).toBeLessThan(lora!.best!.loss!);
 });
 
 test("the Pareto front", () => {
@@ -115,7 +125,7 @@ test("tables quote what needs it, and leave empty what is not there", () => {
   expect(rows[0]).toMatch(/,peakBytes,reason,rank90_attention,msPerToken$/);
   const failed = rows.find((row) => row.startsWith("full-lr0.01-s0"))!;
   expect(failed).toBe(
-    'full-lr0.01-s0,failed,full,,,,0.01,0,0,0,100,,,,,,,,"the loss is ""NaN"", at step 3",,',
+    'full-lr0.01-s0,failed,full,,,,0.01,0,0,0,100,,,,,,,,,"the loss is ""NaN"", at step 3",,',
   );
   expect(pointRows(fakeResults(), base).trimEnd().split("\n")).toHaveLength(1 + 2 * (18 - 2));
 });

@@ -34,6 +34,20 @@ test("eigenvalues of matrices whose eigenvalues are known", () => {
   });
   expect([...symmetricEigenvalues(new Float64Array(9), 3)]).toEqual([0, 0, 0]);
   expect([...symmetricEigenvalues(Float64Array.of(-4), 1)]).toEqual([-4]);
+  // Nothing on the diagonal, and nothing beside it.
+  expect([...symmetricEigenvalues(Float64Array.of(0, 1, 1, 0), 2)]).toEqual(
+    [1, -1].map((v) => expect.closeTo(v, 12)),
+  );
+  expect([...symmetricEigenvalues(Float64Array.from(diagonal(2, 3, 1)), 3)]).toEqual([3, 2, 1]);
+  // Of a path of 60: the same formula, most of it close together at both ends.
+  const n = 60;
+  const long = Float64Array.from({ length: n * n }, (_, at) => {
+    const apart = Math.abs(Math.floor(at / n) - (at % n));
+    return apart === 0 ? 2 : apart === 1 ? -1 : 0;
+  });
+  [...symmetricEigenvalues(long, n)].forEach((value, i) => {
+    expect(value).toBeCloseTo(2 - 2 * Math.cos(((n - i) * Math.PI) / (n + 1)), 12);
+  });
 });
 
 test("eigenvalues of a random matrix keep its trace and its size", () => {

@@ -90,7 +90,7 @@ export async function trainVariant(
         const training = pretrain({
           model,
           data: packedBatches(corpus, { batchTokens, maxLength, seed }),
-          optimizer: optimizerOf({ ...settings, schedule: "cosine", steps }, lr),
+          optimizer: optimizerOf({ ...settings, schedule: "cosine", steps }, { lr }),
           seed,
           steps: step,
           auxLossCoef: model.config.routerAuxLossCoef,
