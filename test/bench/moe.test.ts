@@ -182,7 +182,8 @@ test("a heat map is white at balance, full at half and double of it", () => {
 });
 
 test("a script's arguments", () => {
-  expect(studyArguments("x", [])).toEqual({ out: "runs/x", seeds: undefined });
-  expect(studyArguments("x", ["--out", "y", "--seeds", "2"])).toEqual({ out: "y", seeds: 2 });
+  expect(studyArguments("x", [])).toEqual({ out: "runs/x", seeds: undefined, on: {} });
+  expect(studyArguments("x", ["--out", "y", "--seeds", "2"])).toEqual({ out: "y", seeds: 2, on: {} });
+  expect(studyArguments("x", ["--threads", "1"]).on).toEqual({ threads: 1 });
   expect(() => studyArguments("x", ["--seeds", "0"])).toThrow("a whole number above 0 was needed");
 });
