@@ -9,8 +9,8 @@
 import { device } from "../../lib/index.ts";
 import {
   armsTable,
-  curvesPlot,
   evennessPlot,
+  gainPlot,
   kMoeVsDense,
   loadsPlot,
   moeVsDense,
@@ -27,7 +27,7 @@ await writeStudy(out, {
   findings: moeVsDenseFindings(result),
   tables: [armsTable(result)],
   charts: {
-    "curves.svg": curvesPlot(result),
+    "gain.svg": gainPlot(result),
     "evenness.svg": evennessPlot(result),
     "loads.svg": loadsPlot(result),
   },

@@ -2,8 +2,8 @@ import { afterAll, expect, test } from "vitest";
 import { evenness, loadOf } from "../../bench/papers/moe/choices.ts";
 import {
   armsTable,
-  curvesPlot,
   evennessPlot,
+  gainPlot,
   kArms,
   kMoeVsDense,
   loadsPlot,
@@ -70,7 +70,7 @@ test("experts and a dense model learn the same text; a bias evens the load", {
   const vio = (arm: "bias" | "no balancing") =>
     result.runs[arm].reduce((sum, { loads }) => sum + evenness(loads).maxVio, 0);
   expect(vio("bias")).toBeLessThan(vio("no balancing"));
-  plots([curvesPlot(result), evennessPlot(result), loadsPlot(result)]);
+  plots([gainPlot(result), evennessPlot(result), loadsPlot(result)]);
   expect(armsTable(result).split("\n")).toHaveLength(6);
   expect(moeVsDenseFindings(result)).toHaveLength(7);
 });
