@@ -1,5 +1,5 @@
 /**
- * npx tsx bench/papers/moe_vs_dense.ts [--out DIR] [--seeds N]
+ * npx tsx bench/papers/moe_vs_dense.ts [--out DIR] [--seeds N] [--threads N]
  *
  * Do experts learn more than a dense model of as many active parameters (Fedus et al. 2021, arXiv:2101.03961; Jiang et al. 2024,
  * arXiv:2401.04088), and does a bias balance them at no cost (Wang et al. 2024, arXiv:2408.15664; DeepSeek-V3)? Small models on
@@ -9,8 +9,8 @@
 import { device } from "../../lib/index.ts";
 import {
   armsTable,
-  curvesPlot,
   evennessPlot,
+  gainPlot,
   kMoeVsDense,
   loadsPlot,
   moeVsDense,
@@ -18,16 +18,16 @@ import {
 } from "./moe/moe_vs_dense.ts";
 import { stopwatch, studyArguments, writeStudy } from "./study_files.ts";
 
-const { out, seeds = kMoeVsDense.seeds } = studyArguments("moe_vs_dense");
+const { out, on, seeds = kMoeVsDense.seeds } = studyArguments("moe_vs_dense");
 const watch = stopwatch();
-using dev = await device("cpu");
+using dev = await device("cpu", on);
 const result = await moeVsDense(dev, { ...kMoeVsDense, seeds }, watch.line);
 await writeStudy(out, {
   seconds: watch.seconds(),
   findings: moeVsDenseFindings(result),
   tables: [armsTable(result)],
   charts: {
-    "curves.svg": curvesPlot(result),
+    "gain.svg": gainPlot(result),
     "evenness.svg": evennessPlot(result),
     "loads.svg": loadsPlot(result),
   },

@@ -43,8 +43,6 @@ export interface Point {
 }
 
 export interface LineChart extends Axes {
-  /** Whether the y axis begins at 0. Default true. */
-  fromZero?: boolean;
   series: readonly { name: string; points: readonly Point[] }[];
 }
 
@@ -167,7 +165,7 @@ export function lineChart(chart: LineChart): string {
   const { x, y, parts } = frameOf(
     chart,
     chart.series.map(({ name }) => name),
-    [...(chart.fromZero === false ? [] : [0]), ...points.flatMap(({ low, high }) => [low, high])],
+    [0, ...points.flatMap(({ low, high }) => [low, high])],
     points.map((point) => point.x),
   );
   const at = (px: number, py: number): string => `${round(x(px))} ${round(y(py))}`;
@@ -230,7 +228,7 @@ export function heatMap({ title, columns, columnLabel, rows, balanced }: HeatMap
     });
   });
   const end = 60 + rows.length * kCellHeight;
-  const scale = `Per cent. White: ${(100 * balanced).toFixed(1)}; full colour: half of it or less (blue), double or more (red).`;
+  const scale = `Per cent. White: ${(100 * balanced).toFixed(1)}; full colour: half of it or less (blue), double or more (orange).`;
   parts.push(text(16, end + 22, scale));
   return whole(parts, end + 36);
 }

@@ -1,5 +1,5 @@
 /**
- * npx tsx bench/papers/routing.ts [--out DIR] [--seeds N]
+ * npx tsx bench/papers/routing.ts [--out DIR] [--seeds N] [--threads N]
  *
  * What a router chooses by: Jiang et al. 2024 (Mixtral, arXiv:2401.04088), §5, small. Models with experts are trained on glosses,
  * declarations and, where the Debian package debian-handbook is installed, a handbook in English and in German. Ends with a table
@@ -14,7 +14,7 @@ import { domainLoadsPlot, repeatsPlot, repeatsTable, routingFindings } from "./m
 import { stopwatch, studyArguments, writeStudy } from "./study_files.ts";
 import { handbook } from "./texts.ts";
 
-const { out, seeds = kMoeVsDense.seeds } = studyArguments("routing");
+const { out, on, seeds = kMoeVsDense.seeds } = studyArguments("routing");
 const watch = stopwatch();
 const missing = await handbook("de-DE").then(
   () => undefined,
@@ -25,7 +25,7 @@ const missing = await handbook("de-DE").then(
 );
 if (missing !== undefined) console.log(`Without the handbook. ${missing}`);
 const domains = missing === undefined ? kDomains : kDomains.filter((name) => !name.startsWith("handbook"));
-using dev = await device("cpu");
+using dev = await device("cpu", on);
 const result = await routingStudy(dev, { ...kMoeVsDense, domains, seeds }, watch.line);
 await writeStudy(out, {
   seconds: watch.seconds(),

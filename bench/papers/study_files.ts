@@ -4,19 +4,32 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { type Finding, findingsTable } from "./findings.ts";
 
-/** `--out DIR` and `--seeds N` of a script. Throws an Error for a count that is none. */
-export function studyArguments(
-  name: string,
-  args = process.argv.slice(2),
-): { out: string; seeds: number | undefined } {
+/** What a script may be given: `--out DIR --seeds N --threads N`. */
+export interface StudyArguments {
+  out: string;
+  seeds: number | undefined;
+  /** For `device`. The results are the same on any number of threads. */
+  on: { threads?: number };
+}
+
+/** Throws an Error for a count that is none. */
+export function studyArguments(name: string, args = process.argv.slice(2)): StudyArguments {
   const { values } = parseArgs({
     args,
-    options: { out: { type: "string", default: `runs/${name}` }, seeds: { type: "string" } },
+    options: {
+      out: { type: "string", default: `runs/${name}` },
+      seeds: { type: "string" },
+      threads: { type: "string" },
+    },
   });
-  const seeds = values.seeds === undefined ? undefined : Number(values.seeds);
-  if (seeds !== undefined && !(Number.isInteger(seeds) && seeds > 0))
-    throw new Error(`--seeds is ${values.seeds}: a whole number above 0 was needed`);
-  return { out: values.out, seeds };
+  const count = (key: "seeds" | "threads"): number | undefined => {
+    const given = values[key] === undefined ? undefined : Number(values[key]);
+    if (given !== undefined && !(Number.isInteger(given) && given > 0))
+      throw new Error(`--${key} is ${values[key]}: a whole number above 0 was needed`);
+    return given;
+  };
+  const threads = count("threads");
+  return { out: values.out, seeds: count("seeds"), on: threads === undefined ? {} : { threads } };
 }
 
 /** A clock from now on: prints lines with the seconds before them. */

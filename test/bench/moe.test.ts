@@ -2,8 +2,8 @@ import { afterAll, expect, test } from "vitest";
 import { evenness, loadOf } from "../../bench/papers/moe/choices.ts";
 import {
   armsTable,
-  curvesPlot,
   evennessPlot,
+  gainPlot,
   kArms,
   kMoeVsDense,
   loadsPlot,
@@ -70,7 +70,7 @@ test("experts and a dense model learn the same text; a bias evens the load", {
   const vio = (arm: "bias" | "no balancing") =>
     result.runs[arm].reduce((sum, { loads }) => sum + evenness(loads).maxVio, 0);
   expect(vio("bias")).toBeLessThan(vio("no balancing"));
-  plots([curvesPlot(result), evennessPlot(result), loadsPlot(result)]);
+  plots([gainPlot(result), evennessPlot(result), loadsPlot(result)]);
   expect(armsTable(result).split("\n")).toHaveLength(6);
   expect(moeVsDenseFindings(result)).toHaveLength(7);
 });
@@ -182,7 +182,8 @@ test("a heat map is white at balance, full at half and double of it", () => {
 });
 
 test("a script's arguments", () => {
-  expect(studyArguments("x", [])).toEqual({ out: "runs/x", seeds: undefined });
-  expect(studyArguments("x", ["--out", "y", "--seeds", "2"])).toEqual({ out: "y", seeds: 2 });
+  expect(studyArguments("x", [])).toEqual({ out: "runs/x", seeds: undefined, on: {} });
+  expect(studyArguments("x", ["--out", "y", "--seeds", "2"])).toEqual({ out: "y", seeds: 2, on: {} });
+  expect(studyArguments("x", ["--threads", "1"]).on).toEqual({ threads: 1 });
   expect(() => studyArguments("x", ["--seeds", "0"])).toThrow("a whole number above 0 was needed");
 });

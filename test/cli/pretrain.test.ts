@@ -2,6 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from "
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { type CliOptions, mixwright, objectsIn, tinyModel, works } from "../support/cli.ts";
+import { contentOf } from "../support/model_folder.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { writeTexts } from "../support/texts.ts";
 
@@ -99,6 +100,21 @@ describe("pretrain", () => {
     }
     expect(weights[0]!.equals(weights[1]!)).toBe(true);
     expect(weights[0]!.equals(weights[2]!)).toBe(false);
+  });
+
+  it("balances experts by biases of the routers, and says who reads them", async () => {
+    const { dir, args } = newRun(["--steps", "1", "--batch-tokens", "64", "--router-bias-rate", "0.25"]);
+    const { code, stderr } = await mixwright([...args("out"), "--model", tinyModel("mixtral")]);
+    expect(code).toBe(0);
+    expect(stderr).toContain("transformers' mixtral has none and would choose others");
+    const { tensors } = await contentOf(path.join(dir, "out"));
+    const biases = Object.entries(tensors).filter(([name]) => name.endsWith(".gate.e_score_correction_bias"));
+    expect(biases.length).toBeGreaterThan(0);
+    for (const [, { bytes }] of biases) {
+      const values = [...new Float32Array(bytes.slice().buffer)];
+      expect(values.some((bias) => bias !== 0)).toBe(true);
+      for (const bias of values) expect([0, 0.25]).toContain(Math.abs(bias));
+    }
   });
 
   it("stopped by SIGINT, then by SIGTERM, ends with the same bits once resumed", async () => {

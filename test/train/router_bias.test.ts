@@ -2,7 +2,7 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { attachLora } from "../../lib/adapters/attach.ts";
 import { type Device, device } from "../../lib/core/device.ts";
-import { ConfigError, FormatError } from "../../lib/core/errors.ts";
+import { ConfigError, DeviceError, FormatError } from "../../lib/core/errors.ts";
 import { Random } from "../../lib/core/random.ts";
 import { loadModel } from "../../lib/models/load.ts";
 import type { Model } from "../../lib/models/model.ts";
@@ -164,6 +164,16 @@ test("every sparse family has biases, and trainSft moves them too", async () => 
     expect(biases).toContain(0.5);
     expect(biases).toContain(-0.5);
   }
+});
+
+test("a step whose loss is not finite moves no bias", async () => {
+  using model = skewed();
+  await train(model, { steps: 3, routerBiasRate: 0.01 });
+  const before = await biasesOf(model);
+  const bad = model.params["model.layers.1.block_sparse_moe.experts.2.w2.weight"]!;
+  bad.write(new Float32Array(bad.size).fill(Number.NaN));
+  await expect(train(model, { steps: 2, routerBiasRate: 0.01 })).rejects.toThrow(DeviceError);
+  expect(await biasesOf(model)).toEqual(before);
 });
 
 test("refused: a dense model, a model with an adapter, a rate that is no number from 0", async () => {

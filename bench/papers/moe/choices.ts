@@ -1,6 +1,5 @@
 // What routers chose, and how evenly.
-import type { Model, TokenBatch } from "../../../lib/index.ts";
-import { disposeAll } from "../../../lib/index.ts";
+import { disposeAll, type Model, type TokenBatch } from "../../../lib/index.ts";
 import { mean } from "../findings.ts";
 
 /** The choices of one layer: `experts[t * K]` is token t's first. */

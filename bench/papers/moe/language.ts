@@ -13,7 +13,8 @@ import {
 import { trainTokenizer } from "../../../lib/text/train_tokenizer.ts";
 import { declarations, glosses, handbook } from "../texts.ts";
 
-export const kBatchTokens = 1024;
+/** Of an update. */
+export const kBatchTokens = 512;
 export const kMaxLength = 256;
 
 /** Kinds of text: WordNet's definitions, TypeScript's declarations, Debian's handbook in English and German. */

@@ -23,7 +23,7 @@ export function neighbours(batches: readonly TokenBatch[]): number[] {
   return found;
 }
 
-/** Throws nothing: without pairs both are NaN. `order`: which token's choices stand at each place. */
+/** Of the pairs (t, t + 1); NaN without any. `order`: which token's choices stand at each place. */
 export function repeatsOf(
   { experts, K }: LayerChoices,
   pairs: readonly number[],

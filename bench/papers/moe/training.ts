@@ -22,7 +22,7 @@ export interface Sizes {
   topK: number;
   /** Width of one expert. A dense model's is topK times that: as many products a token, the router's aside. */
   expertWidth: number;
-  /** Updates of 1024 tokens. */
+  /** Updates of 512 tokens. */
   steps: number;
   /** Highest learning rate of every model. */
   lr: number;
