@@ -13,6 +13,7 @@ import {
   type TaskFailure,
   type TaskProgress,
 } from "./run_task.ts";
+import type { Share } from "./share.ts";
 import type { Reader, Step, StepDescription, Writer } from "./step.ts";
 import { type Counts, sumCounts } from "./task_counts.ts";
 import { removeLeftovers } from "./task_outputs.ts";
@@ -23,14 +24,14 @@ export interface RunOptions {
   /** Tasks at once, on as many threads. With 1, the default, everything runs on the calling thread. */
   readonly workers?: number | undefined;
   /**
-   * Folder that remembers which tasks are through: a rerun skips them. Without it every run begins anew. Two processes may
-   * use one at a time only with different shares.
+   * Folder that remembers which tasks are through: a rerun skips them. Without it every run begins anew. Several processes may
+   * use one at a time with different shares; a second one with the same share is refused.
    */
   readonly state?: string | undefined;
   /** Folder for what is dropped: `<step>/<reason>/<task>.jsonl.gz`. Without it dropped documents are only counted. */
   readonly rejected?: string | undefined;
   /** This process's part of the tasks, when several processes share them: those with t % of = rank. */
-  readonly share?: { readonly rank: number; readonly of: number } | undefined;
+  readonly share?: Share | undefined;
   /** Stops the run: tasks that are under way leave nothing, those that are through stay. */
   readonly signal?: AbortSignal | undefined;
   /** Called some ten times a second for each task under way, and when one ends. */
@@ -62,7 +63,8 @@ export interface Pipeline {
   /**
    * Runs all tasks. A task that fails leaves no output, and the others go on.
    * @throws PipelineError, at the end, naming the tasks that failed; ConfigError for a state of another pipeline, and for
-   * steps that can't run on threads; the signal's reason if that aborts. A rerun with the same state goes on.
+   * steps that can't run on threads, or while another process has the share; the signal's reason if that aborts. A rerun with
+   * the same state goes on.
    */
   run(options?: RunOptions): Promise<PipelineReport>;
 }
@@ -88,7 +90,6 @@ async function runPipeline(
   steps: readonly Step[],
   options: RunOptions,
 ): Promise<PipelineReport> {
-  const begun = performance.now();
   const all = [reader, ...steps];
   const { workers, share, signal } = settingsOf(options);
   if (workers > 1) requireRemakeable(all.map(({ description }) => description));
@@ -101,6 +102,33 @@ async function runPipeline(
     { tasks, rejected, files },
   );
   const state = options.state === undefined ? undefined : await PipelineState.open(options.state, identity);
+  const unlock = await state?.lock(share);
+  try {
+    return await runShare(reader, steps, { files, tasks, rejected, state, workers, share, signal }, options);
+  } finally {
+    await unlock?.();
+  }
+}
+
+interface ShareOfRun {
+  readonly files: readonly string[];
+  readonly tasks: number;
+  readonly rejected: string | undefined;
+  readonly state: PipelineState | undefined;
+  readonly workers: number;
+  readonly share: Share;
+  readonly signal: AbortSignal;
+}
+
+/** Runs the tasks of this process, which has its share of the state for itself. */
+async function runShare(
+  reader: Reader,
+  steps: readonly Step[],
+  { files, tasks, rejected, state, workers, share, signal }: ShareOfRun,
+  options: RunOptions,
+): Promise<PipelineReport> {
+  const begun = performance.now();
+  const all = [reader, ...steps];
   const mine = Array.from({ length: tasks }, (_, t) => t).filter((t) => t % share.of === share.rank);
 
   const counts: Counts[] = [];

@@ -1,8 +1,7 @@
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { FromWorker, ToWorker } from "./pipeline_worker.ts";
 import type { Task, TaskFailure, TaskProgress } from "./run_task.ts";
+import { startThread } from "./start_thread.ts";
 import type { StepDescription } from "./step.ts";
 import type { Counts } from "./task_counts.ts";
 
@@ -56,7 +55,7 @@ export class PipelineThread {
   }
 
   private start(): Worker {
-    const worker = startThread({ steps: this.steps });
+    const worker = startThread(new URL("./pipeline_worker", import.meta.url), { steps: this.steps });
     worker.on("error", (error) => {
       this.stray = error;
     });
@@ -65,15 +64,4 @@ export class PipelineThread {
     });
     return worker;
   }
-}
-
-function startThread(workerData: unknown): Worker {
-  if (!import.meta.url.endsWith(".ts"))
-    return new Worker(new URL("./pipeline_worker.js", import.meta.url), { workerData });
-  // From source, as in our own tests: a thread doesn't inherit what reads TypeScript.
-  const own = createRequire(import.meta.url).resolve("tsx/package.json");
-  const tsx = new URL("./dist/esm/api/index.mjs", pathToFileURL(own)).href;
-  const file = new URL("./pipeline_worker.ts", import.meta.url).href;
-  const script = `import("${tsx}").then(({ register }) => { register(); return import("${file}"); });`;
-  return new Worker(script, { eval: true, workerData });
 }

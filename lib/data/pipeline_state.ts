@@ -6,8 +6,10 @@ import { ConfigError } from "../core/errors.ts";
 import { writeFileAtomically, writeFully } from "../io/atomic.ts";
 import { namesIn } from "../io/fresh_folder.ts";
 import { isObject, parseJson } from "../io/json.ts";
+import { takeLock } from "../io/lock_file.ts";
 import { readTextIfThere } from "../io/read_text.ts";
 import { withPath } from "../io/system_error.ts";
+import type { Share } from "./share.ts";
 import type { StepDescription } from "./step.ts";
 import { type Counts, noCounts } from "./task_counts.ts";
 
@@ -73,6 +75,21 @@ export class PipelineState {
       );
     }
     return new PipelineState(dir);
+  }
+
+  /**
+   * Keeps other processes off a share of the tasks, until the function that it returns is called. Throws ConfigError while one
+   * has it.
+   */
+  async lock({ rank, of }: Share): Promise<() => Promise<void>> {
+    const file = path.join(this.dir, `share_${rank}_of_${of}.lock`);
+    const lock = await takeLock(file);
+    if ("release" in lock) return lock.release;
+    const share = of === 1 ? "" : ` on share ${rank} of ${of}`;
+    throw new ConfigError(
+      `pipeline: ${lock.holder} is at work in state ${this.dir}${share}. Wait for its end (if it is no run of mixwright, delete ${file})`,
+      "state",
+    );
   }
 
   journal(task: number): string {

@@ -249,3 +249,22 @@ test("what can't run is refused before anything is written", async () => {
     ),
   ).toEqual([]);
 });
+
+test("a second run with the same share of a state is refused while the first is at work", async () => {
+  const dir = tempDir();
+  const input = writeDocuments(path.join(dir, "in"), 2, 50);
+  const run = (share?: { rank: number; of: number }) =>
+    pipeline([read.jsonl(input), write.jsonl(path.join(dir, "out"))]).run({
+      state: path.join(dir, "state"),
+      share,
+    });
+  const [first, second] = await Promise.allSettled([run(), run()]);
+  const refused = [first, second].filter((ended) => ended.status === "rejected");
+  expect(refused).toHaveLength(1);
+  expect(String(refused[0]!.reason)).toMatch(
+    /pipeline: process \d+ is at work in state .*\. Wait for its end/,
+  );
+  expect(await run()).toMatchObject({ read: 100, tasks: { skipped: 2 } });
+  const shares = await Promise.all([run({ rank: 0, of: 2 }), run({ rank: 1, of: 2 })]);
+  expect(shares.map(({ read }) => read)).toEqual([50, 50]);
+});

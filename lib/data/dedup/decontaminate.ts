@@ -4,16 +4,16 @@ import { checkWhole, refuseUnknown } from "../../core/options.ts";
 import { isObject } from "../../io/json.ts";
 import { readJsonl } from "../../io/jsonl.ts";
 import type { Document } from "../document.ts";
+import { type Input, jsonlFiles } from "../readers/input_files.ts";
 import type { Step } from "../step.ts";
 import { kernelText, textKernels } from "./characters.ts";
-import { inputFiles } from "./input_files.ts";
 
 export interface DecontaminateOptions {
   /**
-   * Evaluation sets: .jsonl or .jsonl.gz files, or folders of them. A row has `text`, the answer or the whole text, and may
-   * have `query`, what is asked, and `task`, a name; without one the file's name is taken.
+   * Evaluation sets (see jsonlFiles). A row has `text`, the answer or the whole text, and may have `query`, what is asked, and
+   * `task`, a name; without one the file's name is taken.
    */
-  readonly evaluation: string | readonly string[];
+  readonly evaluation: Input;
   /** Words that must be the same in a row. Default: 12. */
   readonly ngram?: number;
   /** Whether words of a query alone count. Default: no. */
@@ -37,7 +37,7 @@ export function decontaminate(options: DecontaminateOptions): Step {
   return {
     description: { step: "dedup.decontaminate", options: { ...options } },
     async *run(documents, context) {
-      const known = await knownNgrams(inputFiles("dedup.decontaminate", evaluation), ngram, queries);
+      const known = await knownNgrams(await jsonlFiles("dedup.decontaminate", evaluation), ngram, queries);
       for await (const document of documents) {
         const found = foundIn(document, known, ngram);
         if (found === undefined) yield document;
@@ -81,7 +81,7 @@ async function knownNgrams(
   const kernels = textKernels();
   const known = new Map<bigint, string>();
   for (const file of files) {
-    const name = path.basename(file).replace(/\.jsonl(\.gz)?$/, "");
+    const name = path.basename(file).replace(/\.jsonl(\.gz|\.zst)?$/, "");
     for await (const { value, line } of readJsonl(file)) {
       if (!isObject(value) || typeof value.text !== "string")
         throw new FormatError(`${file}:${line}: an object with a string "text" was needed.`, file, line);

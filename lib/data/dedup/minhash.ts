@@ -5,7 +5,8 @@ import { ConfigError } from "../../core/errors.ts";
 import { checkOneOf, checkWhole, refuseUnknown } from "../../core/options.ts";
 import { writeFileAtomically } from "../../io/atomic.ts";
 import { parseJson } from "../../io/json.ts";
-import { inputFiles } from "./input_files.ts";
+import { takeLock } from "../../io/lock_file.ts";
+import { type Input, jsonlFiles } from "../readers/input_files.ts";
 import type { Keep } from "./minhash_stages/clusters.ts";
 import { readDone } from "./minhash_stages/layout.ts";
 import type { MinhashTask } from "./minhash_stages/task.ts";
@@ -18,8 +19,8 @@ import {
 } from "./signature_options.ts";
 
 export interface MinhashOptions extends SignatureOptions {
-  /** .jsonl or .jsonl.gz files of documents, or a folder of them. Their order decides which document is the first. */
-  readonly input: string | readonly string[];
+  /** Files of documents (see jsonlFiles). Their order decides which document is the first. */
+  readonly input: Input;
   /** A folder: 00000.jsonl.gz … of kept documents, and below it `removed` and `matches`, a file for each input file. */
   readonly output: string;
   /** What stays of a cluster: its first document (the default), the one of the highest `score`, or nothing. */
@@ -43,6 +44,15 @@ export interface MinhashRunOptions {
   /** Stages to run, where the files of the others are there, made by us or by datatrove. Default: all. */
   readonly stages?: readonly MinhashStage[];
   readonly signal?: AbortSignal;
+  /** Called when a stage begins, and when one of its tasks is through. */
+  readonly onProgress?: (progress: MinhashProgress) => void;
+}
+
+export interface MinhashProgress {
+  readonly stage: MinhashStage;
+  /** Tasks that are through, of how many. */
+  readonly done: number;
+  readonly tasks: number;
 }
 
 /** Counts of documents, as of a pipeline's run. */
@@ -72,7 +82,7 @@ export function minhash(options: MinhashOptions): { run(run?: MinhashRunOptions)
 }
 
 interface Settings {
-  readonly input: string | readonly string[];
+  readonly input: Input;
   readonly output: string;
   readonly settings: SignatureSettings;
   readonly keep: Keep;
@@ -85,12 +95,12 @@ async function runStages(
   { input, output, settings, keep, score, index, memoryBytes }: Settings,
   run: MinhashRunOptions,
 ): Promise<DedupReport> {
-  refuseUnknown(`${kWhere}.run`, run, ["workers", "state", "stages", "signal"]);
-  const { workers = availableParallelism(), state = path.join(output, "state"), signal } = run;
+  refuseUnknown(`${kWhere}.run`, run, ["workers", "state", "stages", "signal", "onProgress"]);
+  const { workers = availableParallelism(), state = path.join(output, "state"), signal, onProgress } = run;
   checkWhole(`${kWhere}.run`, { workers }, 1);
   const wanted = run.stages ?? stages;
   for (const stage of wanted) checkOneOf(`${kWhere}.run`, "stages", stage, stages);
-  const inputs = inputFiles(kWhere, input);
+  const inputs = await jsonlFiles(kWhere, input);
   const { buckets } = settings;
   const files = inputs.map((_, file) => file);
   const [signatures, pairs, clusters, filter] = stages.map((stage) => path.join(state, stage)) as [
@@ -136,20 +146,29 @@ async function runStages(
         folder: filter,
       })),
   };
-  await sameRun(state, {
-    settings,
-    keep,
-    score,
-    index,
-    output: path.resolve(output),
-    inputs: described(inputs),
-  });
-  removeLeftovers(state, output);
+  const unlock = await lockState(state);
   const pool = workerPool(workers, signal);
   try {
-    for (const stage of stages) if (wanted.includes(stage)) await pool.run(tasks[stage]());
+    await sameRun(state, {
+      settings,
+      keep,
+      score,
+      index,
+      output: path.resolve(output),
+      inputs: described(inputs),
+    });
+    removeLeftovers(state, output);
+    for (const stage of stages) {
+      if (!wanted.includes(stage)) continue;
+      const all = tasks[stage]();
+      const report = (done: number) => onProgress?.({ stage, done, tasks: all.length });
+      let done = 0;
+      report(done);
+      await pool.run(all, () => report(++done));
+    }
   } finally {
     await pool.close();
+    await unlock();
   }
   return wanted.includes("filter") ? report(filter, files) : { read: 0, kept: 0, dropped: {} };
 }
@@ -174,7 +193,18 @@ async function sameRun(state: string, asked: Readonly<Record<string, unknown>>):
   }
 }
 
-/** Files that a stopped run had not finished. One run at a time may use a state folder. */
+/** Keeps other processes off. @throws ConfigError while one is there. */
+async function lockState(state: string): Promise<() => Promise<void>> {
+  const file = path.join(state, "run.lock");
+  const lock = await takeLock(file);
+  if ("release" in lock) return lock.release;
+  throw new ConfigError(
+    `${kWhere}: ${lock.holder} is at work in ${state}. Wait for its end (if it is no run of mixwright, delete ${file})`,
+    "state",
+  );
+}
+
+/** Files that a stopped run had not finished. */
 function removeLeftovers(state: string, output: string): void {
   const folders = [output, path.join(output, "removed"), path.join(output, "matches")];
   const inState = existsSync(state) ? readdirSync(state, { recursive: true, encoding: "utf8" }) : [];

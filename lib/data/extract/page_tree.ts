@@ -21,7 +21,7 @@ export class PageElement {
   links = 0;
   /** Characters outside of links in runs of text that are long enough to be prose. */
   prose = 0;
-  /** Block elements below. */
+  /** Block elements and breaks of line below. */
   blocks = 0;
 
   constructor(
@@ -93,6 +93,7 @@ class TreeBuilder {
     if (tag === "br") {
       this.endRun();
       this.at.children.push("\n");
+      this.at.blocks++;
       return;
     }
     if (silentTags.has(tag) || isHidden(attributes)) {

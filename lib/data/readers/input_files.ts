@@ -1,3 +1,4 @@
+import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError } from "../../core/errors.ts";
 import { baseOfGlob, filesOfGlob } from "../../io/glob.ts";
@@ -14,6 +15,36 @@ export async function inputFiles(where: string, input: Input): Promise<string[]>
     `${where}: ${[input].flat().join(", ")} names no file, at least one was needed`,
     "files",
   );
+}
+
+const kJsonl = /\.jsonl(\.gz|\.zst)?$/;
+
+const jsonlFilesIn = async (dir: string): Promise<string[]> =>
+  (await readdir(dir))
+    .filter((name) => kJsonl.test(name))
+    .sort()
+    .map((name) => path.posix.join(dir, name));
+
+/**
+ * The .jsonl, .jsonl.gz and .jsonl.zst files that are meant, in the order in which they are named: files, patterns, and folders,
+ * of which those right inside are taken. Throws ConfigError where one names none, and for a file of another ending.
+ */
+export async function jsonlFiles(where: string, input: Input): Promise<string[]> {
+  const files: string[] = [];
+  for (const name of [input].flat()) {
+    const isFolder = (await stat(name).catch(() => undefined))?.isDirectory();
+    const found = isFolder ? await jsonlFilesIn(name) : await filesOfGlob(name);
+    const other = found.find((file) => !kJsonl.test(file));
+    if (other !== undefined || found.length === 0) {
+      const what = other ? `${other} is read as no .jsonl file` : `${name} names no .jsonl file`;
+      throw new ConfigError(
+        `${where}: ${what}, names that end in .jsonl, .jsonl.gz or .jsonl.zst were needed`,
+        "input",
+      );
+    }
+    files.push(...found);
+  }
+  return [...new Set(files)];
 }
 
 /** A file's name below the folder that its pattern begins with: the same wherever that folder lies. */

@@ -72,6 +72,9 @@ test("tables that lay out a page, one within the other, are blocks", () => {
   const inner = `<table><tr><td>${prose()}</td></tr><tr><td>left</td><td>right</td></tr></table>`;
   const page = `<table><tr><td><nav><a href=/>Home</a></nav></td></tr><tr><td>${inner}</td><td>${prose(2)}</td></tr></table>`;
   expect(lines(page)).toEqual([line(), "left | right", line(2)]);
+  const broken = `${kSentence.repeat(4)}<br><br>${kSentence.repeat(3)}`;
+  const old = `<table><tr><td>Menu</td><td><b>Title</b><br>${broken}</td></tr></table>`;
+  expect(lines(old).slice(-3)).toEqual(["Title", line(), line(3)]);
 });
 
 test("lists of links go, links within text stay, and headings with nothing under them go", () => {

@@ -1,32 +1,35 @@
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { FormatError, MixwrightError } from "../../../core/errors.ts";
+import { startThread } from "../../start_thread.ts";
 import { type MinhashTask, runTask } from "./task.ts";
 import type { Answer } from "./worker.ts";
 
 /** Runs tasks of one stage to their end, some at a time. */
 export interface WorkerPool {
-  /** Rejects with the first failure, or when the signal aborts; tasks that run then are finished by nobody. */
-  run(tasks: readonly MinhashTask[]): Promise<void>;
+  /**
+   * Calls `onDone` when one more is through. Rejects with the first failure, or when the signal aborts; tasks that run then
+   * are finished by nobody.
+   */
+  run(tasks: readonly MinhashTask[], onDone?: () => void): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Up to `workers` threads; with one, everything runs in this thread. */
+/** Up to `workers` threads; with one that nothing may stop, everything runs in this thread. */
 export function workerPool(workers: number, signal?: AbortSignal): WorkerPool {
   const threads: Worker[] = [];
   const one = (i: number): ((task: MinhashTask) => Promise<void>) => {
-    if (workers === 1) return runTask;
-    threads[i] ??= startThread();
+    if (workers === 1 && signal === undefined) return runTask;
+    threads[i] ??= startThread(new URL("./worker", import.meta.url));
     return (task) => ask(threads[i]!, task);
   };
   return {
-    async run(tasks) {
+    async run(tasks, onDone) {
       const waiting = [...tasks];
       const work = async (runOne: (task: MinhashTask) => Promise<void>): Promise<void> => {
         for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
           signal?.throwIfAborted();
           await runOne(task);
+          onDone?.();
         }
       };
       const all = Array.from({ length: Math.min(workers, tasks.length) }, (_, i) => work(one(i)));
@@ -59,14 +62,3 @@ function ask(thread: Worker, task: MinhashTask): Promise<void> {
 
 const asError = ({ name, message, file, line }: NonNullable<Answer["failure"]>): Error =>
   name === "FormatError" ? new FormatError(message, file, line) : new MixwrightError(message);
-
-function startThread(): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./worker.js", import.meta.url));
-  // From source, as in our own tests: a thread doesn't inherit what reads TypeScript.
-  const own = createRequire(import.meta.url).resolve("tsx/package.json");
-  const tsx = new URL("./dist/esm/api/index.mjs", pathToFileURL(own)).href;
-  const file = new URL("./worker.ts", import.meta.url).href;
-  return new Worker(`import("${tsx}").then(({ register }) => { register(); return import("${file}"); });`, {
-    eval: true,
-  });
-}
