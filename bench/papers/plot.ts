@@ -44,6 +44,8 @@ export interface Point {
 
 export interface LineChart extends Axes {
   series: readonly { name: string; points: readonly Point[] }[];
+  /** False: the vertical axis spans the values alone. Default true. */
+  fromZero?: boolean;
 }
 
 export interface ScatterChart extends Axes {
@@ -165,7 +167,7 @@ export function lineChart(chart: LineChart): string {
   const { x, y, parts } = frameOf(
     chart,
     chart.series.map(({ name }) => name),
-    [0, ...points.flatMap(({ low, high }) => [low, high])],
+    [...(chart.fromZero === false ? [] : [0]), ...points.flatMap(({ low, high }) => [low, high])],
     points.map((point) => point.x),
   );
   const at = (px: number, py: number): string => `${round(x(px))} ${round(y(py))}`;
