@@ -72,10 +72,26 @@ export function findWords(
 ): void {
   if (!unspaced.has(language)) scanWords(codes, start, end, words);
   else {
-    for (const { index, segment } of segmenter(language).segment(text.slice(start, end))) {
-      if (segment.trim() !== "") words.push(start + index, start + index + segment.length);
+    for (let from = start; from < end; ) {
+      const to = pieceEnd(text, from, end);
+      for (const { index, segment } of segmenter(language).segment(text.slice(from, to))) {
+        if (segment.trim() !== "") words.push(from + index, from + index + segment.length);
+      }
+      from = to;
     }
   }
+}
+
+/** Node's segmenter takes time by the square of a text's length: it is given pieces of about so many code units. */
+const kPiece = 8192;
+
+/** Where the piece from `from` on ends: behind the first line end that is far enough, or in the middle of an endless line. */
+function pieceEnd(text: string, from: number, end: number): number {
+  const line = text.indexOf("\n", from + kPiece / 2) + 1;
+  if (line > 0 && line <= Math.min(end, from + kPiece)) return line;
+  if (from + kPiece >= end) return end;
+  // Not between the halves of a surrogate pair.
+  return from + kPiece + (/[\udc00-\udfff]/.test(text.charAt(from + kPiece)) ? 1 : 0);
 }
 
 const segmenters = new Map<string, Intl.Segmenter>();

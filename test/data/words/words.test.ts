@@ -78,3 +78,14 @@ test.skipIf(!reference)("433 documents have as many words as datatrove 0.10 coun
   expect(counts.length).toBe(433);
   expect(counts).toEqual(docs.map(({ n_words }) => n_words));
 });
+
+test("a long text without spaces is cut in pieces, of which no character is lost", () => {
+  const line = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。";
+  const long = line.repeat(12_000);
+  const begun = performance.now();
+  const found = splitWords(long, "ja");
+  expect(performance.now() - begun).toBeLessThan(20_000); // in one piece: minutes
+  expect(found.join("")).toBe(long);
+  const lines = `${line}\n`.repeat(700);
+  expect(splitWords(lines, "ja")).toEqual(Array.from({ length: 700 }, () => splitWords(line, "ja")).flat());
+});
