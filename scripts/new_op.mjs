@@ -137,6 +137,15 @@ function withRows(text, row, lines) {
   return [...all.slice(0, first), ...rows, ...all.slice(end)].join("\n");
 }
 
+/** Exports are in the order of their files; one may take several lines. */
+function addToIndex(text, stem, name) {
+  const begin = text.search(/^export /m);
+  const exports = text.slice(begin).match(/^export [^;]+;\n/gm);
+  const file = (line) => /"\.\/(\w+)\.ts"/.exec(line)[1];
+  exports.push(`export { ${name} } from "./${stem}.ts";\n`);
+  return text.slice(0, begin) + exports.sort((a, b) => (file(a) < file(b) ? -1 : 1)).join("");
+}
+
 function addToTable(text, stem) {
   const included = withRows(text, /^#include "ops\/(\w+)\.h"/, [`#include "ops/${stem}.h"`]);
   // The last row has no backslash behind it: give it one, and take it from whichever is last afterwards.
@@ -184,8 +193,7 @@ for (const [file, text] of Object.entries(files)) writeFileSync(at(file), text);
 writeFileSync(at("native/ops/table.h"), addToTable(table, stem));
 writeFileSync(at("native/sources.gypi"), addToSources(readFileSync(at("native/sources.gypi"), "utf8"), stem));
 const index = readFileSync(at("lib/ops/index.ts"), "utf8");
-const exported = `export { ${name} } from "./${stem}.ts";`;
-writeFileSync(at("lib/ops/index.ts"), `${withRows(index, /^export .* from "\.\/(\w+)\.ts";/, [exported])}`);
+writeFileSync(at("lib/ops/index.ts"), addToIndex(index, stem, name));
 const { status } = spawnSync("npm", ["run", "--silent", "docs:ops"], { cwd: root, stdio: "inherit" });
 
 console.log(
