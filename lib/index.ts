@@ -21,6 +21,14 @@ export * as minhash from "./data/dedup/signature.ts";
 export type { Document, Verdict } from "./data/document.ts";
 export * as extract from "./data/extract/index.ts";
 export * as filter from "./data/filters/index.ts";
+export {
+  type FinewebOptions,
+  type FinewebProgress,
+  type FinewebReport,
+  type FinewebRunOptions,
+  fineweb,
+  runFineweb,
+} from "./data/fineweb.ts";
 export * as format from "./data/format/index.ts";
 export { type MixPart, type Mixture, mix, mixBatches } from "./data/mix.ts";
 export { openCorpus } from "./data/open_corpus.ts";

@@ -1,5 +1,5 @@
 import { MultiBar, Presets, type SingleBar } from "cli-progress";
-import type { RunProgress } from "../index.ts";
+import type { FinewebProgress, RunProgress } from "../index.ts";
 import { printJson } from "./output.ts";
 
 /** Shows the tasks of a pipeline while they run. */
@@ -29,6 +29,32 @@ export function showTasks(json: boolean): TaskDisplay {
         );
     },
     end: () => undefined,
+  };
+}
+
+/** Shows the phases of a run one after another: the tasks of each as showTasks does, and how far a deduplication is. */
+export function showPhases(json: boolean): { show(progress: FinewebProgress): void; end(): void } {
+  let phase: string | undefined;
+  let tasks: TaskDisplay | undefined;
+  const end = (): void => {
+    tasks?.end();
+    tasks = undefined;
+  };
+  return {
+    show: (progress) => {
+      if (progress.phase !== phase) {
+        end();
+        phase = progress.phase;
+        if (!json) process.stdout.write(`${phase}\n`);
+      }
+      if (progress.phase !== "dedup") {
+        tasks ??= showTasks(json);
+        tasks.show(progress);
+      } else if (json) printJson(progress);
+      else if (progress.done === progress.tasks)
+        process.stdout.write(`dedup ${progress.stage} · ${progress.tasks} tasks through\n`);
+    },
+    end,
   };
 }
 

@@ -4,33 +4,41 @@ import { droppedExamples, firstDocuments } from "../data/stats/examples.ts";
 import { curveOf, meanOf } from "../data/stats/histogram.ts";
 import { type Histograms, readHistograms } from "../data/stats/histograms.ts";
 import { kMeasures } from "../data/stats/measures.ts";
-import type { StepDescription } from "../data/step.ts";
 import type { PipelineReport } from "../index.ts";
 import { writeReport } from "../report/page.ts";
 import { type PipelineFindings, pipelineReport } from "../report/pipeline_report.ts";
 
-/** Kept documents that are shown. */
+/** Documents that are shown. */
 const kKept = 5;
+const kDuplicates = 2;
 
-/**
- * Writes the report of a pipeline's run: its counts, what its `stats.histograms` steps measured, and examples of what was
- * dropped, from `rejected`, and of what came through, from its last `write.jsonl`.
- */
+/** Folders of a run in which a report finds more than counts. */
+export interface ReportSources {
+  /** Of its `stats.histograms` steps, each named by its last part. */
+  readonly stats: readonly string[];
+  /** Of what came through. */
+  readonly kept: string | undefined;
+  /** Of what was dropped, by step and reason. */
+  readonly rejected: string | undefined;
+  /** Of what dedup.minhash dropped. */
+  readonly duplicates?: string;
+}
+
+/** Writes the report of a pipeline's run: its counts, what was measured, examples of what was dropped and of what came through. */
 export async function writeDataReport(
   file: string,
   name: string,
   report: PipelineReport,
-  { steps, rejected }: { steps: readonly StepDescription[]; rejected: string | undefined },
+  { stats, kept: keptIn, rejected, duplicates }: ReportSources,
 ): Promise<void> {
   const dropped = rejected === undefined ? [] : await droppedExamples(rejected);
-  const written = steps.findLast(({ step }) => step === "write.jsonl");
-  const kept = written ? await firstDocuments(await outputsIn(String(written.options.dir)), kKept) : [];
-  const places: { name: string; of: Histograms }[] = [];
-  for (const { step, options } of steps) {
-    if (step !== "stats.histograms") continue;
-    const dir = String(options.dir);
-    places.push({ name: path.basename(dir), of: await readHistograms(dir) });
+  if (duplicates !== undefined) {
+    const found = await firstDocuments(await outputsIn(duplicates), kDuplicates);
+    dropped.push(...found.map(({ id, text }) => ({ step: "dedup.minhash", reason: "duplicate", id, text })));
   }
+  const kept = keptIn === undefined ? [] : await firstDocuments(await outputsIn(keptIn), kKept);
+  const places: { name: string; of: Histograms }[] = [];
+  for (const dir of stats) places.push({ name: path.basename(dir), of: await readHistograms(dir) });
   const measures: PipelineFindings["measures"] =
     places.length === 0
       ? []
@@ -45,7 +53,10 @@ export async function writeDataReport(
 }
 
 async function outputsIn(dir: string): Promise<string[]> {
-  const names = await readdir(dir, { recursive: true });
+  const names = await readdir(dir, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return []; // nothing was written
+    throw error;
+  });
   return names
     .filter((name) => /\.jsonl(\.gz)?$/.test(name))
     .sort()

@@ -2,12 +2,13 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import type { Writer } from "../data/step.ts";
-import { type PipelineReport, pipeline, readPipelineFile, shareOf } from "../index.ts";
+import { pipeline, readPipelineFile, shareOf } from "../index.ts";
+import { printCounts } from "./data_counts.ts";
 import { showTasks } from "./data_progress.ts";
 import { writeDataReport } from "./data_report.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { untilInterrupted } from "./interrupt.ts";
 import { command, filePath, jsonOption, UsageError } from "./options.ts";
-import { note, printJson, printTable, program } from "./output.ts";
+import { note, printJson } from "./output.ts";
 
 export default command({
   argument: "pipeline",
@@ -32,49 +33,27 @@ export default command({
       throw new UsageError("data run: --state needed and not given, nor state in the pipeline file");
     const share = shareOf(process.env);
     if (share.of > 1) note(`process ${share.rank} of ${share.of}`);
-    const interrupt = onInterrupt("Stopping. Tasks that are through stay. Once more to stop at once.");
     const progress = showTasks(json);
-    let report: PipelineReport;
-    try {
-      const { signal } = interrupt;
-      const onProgress = progress.show;
-      report = await pipeline(steps).run({ ...rest, state, workers, share, signal, onProgress });
-    } catch (error) {
-      if (!interrupt.signal.aborted) throw error;
-      progress.end();
-      note(`Stopped. Go on: ${program()} data run ${file}${flags.state ? ` --state ${flags.state}` : ""}`);
-      process.exitCode = 130;
-      return;
-    } finally {
-      progress.end();
-      interrupt.end();
-    }
+    const remark = "Stopping. Tasks that are through stay. Once more to stop at once.";
+    const goOn = `data run ${file}${flags.state ? ` --state ${flags.state}` : ""}`;
+    const report = await untilInterrupted({ remark, goOn }, (signal) =>
+      pipeline(steps)
+        .run({ ...rest, state, workers, share, signal, onProgress: progress.show })
+        .finally(progress.end),
+    );
+    if (report === undefined) return;
     if (page !== undefined) {
-      const descriptions = steps.map(({ description }) => description);
+      const folders = (name: string): string[] =>
+        steps.flatMap(({ description: { step, options } }) => (step === name ? [String(options.dir)] : []));
       const kept = steps.find((step): step is Writer => "rejected" in step && step.rejected !== undefined);
-      const rejected = rest.rejected ?? kept?.rejected;
-      await writeDataReport(page, path.basename(file), report, { steps: descriptions, rejected });
+      await writeDataReport(page, path.basename(file), report, {
+        stats: folders("stats.histograms"),
+        kept: folders("write.jsonl").at(-1),
+        rejected: rest.rejected ?? kept?.rejected,
+      });
     }
     if (json) printJson(report);
-    else print(report);
+    else printCounts(report);
     if (page !== undefined) note(`report in ${page}`);
   },
 });
-
-function print({ read, kept, steps, counts, tasks, seconds, bytes }: PipelineReport): void {
-  const share = read === 0 ? "" : ` (${((100 * kept) / read).toFixed(1)} %)`;
-  const rate =
-    seconds > 0 && tasks.run > 0 && tasks.skipped === 0 ? `, ${(bytes / 1e6 / seconds).toFixed(1)} MB/s` : "";
-  printTable([
-    ["read", `${read} documents${rate}`],
-    ["kept", `${kept}${share}`],
-    ...Object.entries(steps).flatMap(([step, { dropped }]) =>
-      Object.entries(dropped).map(([reason, n]) => [`${step} ${reason}`, n] as const),
-    ),
-    ...Object.entries(counts),
-    [
-      "tasks",
-      `${tasks.run} run, ${tasks.skipped} through before${tasks.elsewhere > 0 ? `, ${tasks.elsewhere} left to other processes` : ""}`,
-    ],
-  ]);
-}
