@@ -91,17 +91,17 @@ export interface HeldOut {
   bytes: number;
 }
 
-/** Held-out texts as batches: the first documents of each kind, up to `tokens` a kind. */
+/** Held-out texts as batches: the first documents of each kind, up to its number of `tokens`. */
 export async function heldOutBatches(
   tokenizer: Tokenizer,
   texts: readonly (readonly string[])[],
-  tokens: number,
+  tokens: readonly number[],
 ): Promise<HeldOut> {
   const taken: string[] = [];
-  for (const of of texts) {
+  for (const [k, of] of texts.entries()) {
     let count = 0;
     for (const text of of) {
-      if (count >= tokens) break;
+      if (count >= tokens[k]!) break;
       taken.push(text);
       count += tokenizer.encode(text).length;
     }

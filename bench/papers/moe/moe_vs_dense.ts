@@ -14,7 +14,7 @@ export interface MoeVsDenseOptions extends Sizes {
   seeds: number;
   auxLossCoef: number;
   routerBiasRate: number;
-  /** Of each kind of text, to measure on. */
+  /** Of a kind of text, on average, to measure on. */
   heldOutTokens: number;
 }
 
@@ -70,7 +70,8 @@ export async function moeVsDense(
   const heldOut = await heldOutBatches(
     language.tokenizer,
     language.domains.map((domain) => domain.heldOut),
-    options.heldOutTokens,
+    // In the shares of the training: a bias balances the mixture that it has seen, no other.
+    kWeights.map((weight) => weight * kWeights.length * options.heldOutTokens),
   );
   const balances: Record<Arm, Balance> = {
     dense: {},

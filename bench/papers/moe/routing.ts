@@ -82,7 +82,7 @@ async function lookAt(
 ): Promise<Looked> {
   const looked: Looked = {};
   for (const { name, heldOut } of domains) {
-    const { batches } = await heldOutBatches(tokenizer, [heldOut], tokens);
+    const { batches } = await heldOutBatches(tokenizer, [heldOut], [tokens]);
     looked[name] = layersOf(await choicesOf(model, batches), batches, tokenizer, model.config.numExperts);
   }
   return looked;
