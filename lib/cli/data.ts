@@ -4,6 +4,10 @@ import type { CommandGroup } from "./options.ts";
 const group: CommandGroup = {
   commands: {
     run: ["run a pipeline of a YAML file; a rerun goes on where it ended", () => import("./data_run.ts")],
+    ablate: [
+      "compare variants of a pipeline by models trained on their texts",
+      () => import("./data_ablate.ts"),
+    ],
   },
 };
 

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -5,7 +6,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { Worker } from "node:worker_threads";
 import { ConfigError, MixwrightError } from "../core/errors.ts";
 import { writeFolderAtomically } from "../io/atomic.ts";
 
@@ -18,14 +18,14 @@ export interface TrainTokenizerOptions {
   chatTemplate?: string;
 }
 
-// The package trains without a promise: on a thread, so that the caller's goes on.
-const kThreadSource = `
-  const { workerData } = require("node:worker_threads");
-  const { BPE, byteLevelPreTokenizer, Tokenizer } = require(workerData.tokenizers);
+// The package trains without a promise, and prints empty lines to stdout: in a process of its own.
+const kSource = `
+  const [tokenizers, file, out] = process.argv.slice(1);
+  const { BPE, byteLevelPreTokenizer, Tokenizer } = require(tokenizers);
   const tokenizer = new Tokenizer(BPE.empty());
   tokenizer.setPreTokenizer(byteLevelPreTokenizer(false));
-  tokenizer.train([workerData.file]);
-  tokenizer.save(workerData.out);
+  tokenizer.train([file]);
+  tokenizer.save(out);
 `;
 
 /** What the package's trainer always makes. */
@@ -110,7 +110,7 @@ async function learnMerges(texts: Iterable<string> | AsyncIterable<string>): Pro
     const out = path.join(scratch, "tokenizer.json");
     await pipeline(Readable.from(lines(texts)), createWriteStream(file));
     const tokenizers = createRequire(import.meta.url).resolve("tokenizers");
-    await ended(new Worker(kThreadSource, { eval: true, workerData: { tokenizers, file, out } }));
+    await inProcess(["--eval", kSource, tokenizers, file, out]);
     const trained = JSON.parse(await readFile(out, "utf8")) as {
       model: { merges: ([string, string] | string)[] };
     };
@@ -126,12 +126,19 @@ async function* lines(texts: Iterable<string> | AsyncIterable<string>): AsyncGen
   for await (const text of texts) yield `${text}\n`;
 }
 
-const ended = (worker: Worker): Promise<void> =>
+/** Runs Node with these arguments, its stdout left aside. */
+const inProcess = (args: readonly string[]): Promise<void> =>
   new Promise((resolve, reject) => {
-    worker.on("error", reject);
-    worker.on("exit", (code) => {
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let told = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      told = (told + text).slice(-1000);
+    });
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
       if (code === 0) resolve();
-      else reject(new MixwrightError(`trainTokenizer: the trainer ended with ${code}`));
+      else
+        reject(new MixwrightError(`trainTokenizer: the trainer ended with ${code ?? signal}: ${told.trim()}`));
     });
   });
 
