@@ -45,7 +45,7 @@ export {
   type RunOptions,
   type RunProgress,
 } from "./data/pipeline.ts";
-export { type PipelineSettings, readPipelineFile } from "./data/pipeline_file.ts";
+export { type PipelineSettings, readPipelineFile, readPipelineSteps } from "./data/pipeline_file.ts";
 export * as read from "./data/readers/index.ts";
 export { type Share, shareOf } from "./data/share.ts";
 export * as stats from "./data/stats/index.ts";
@@ -85,9 +85,17 @@ export { doraSections, type MagnitudeChange } from "./report/dora_report.ts";
 export { metricsSections } from "./report/metrics_report.ts";
 export { writeReport } from "./report/page.ts";
 export type { Report, Section } from "./report/sections.ts";
+export { ablatePipeline, type PipelineAblationOptions } from "./study/ablation/ablate_pipeline.ts";
 export { runAblation } from "./study/ablation/ablation.ts";
+export type { PipelineVariant, VariantDedup } from "./study/ablation/chosen_steps.ts";
 export type { AblationPoint, AblationResult } from "./study/ablation/results.ts";
 export type { AblationOptions } from "./study/ablation/settings.ts";
+export {
+  type PipelineVariantsOptions,
+  pipelineVariants,
+  type VariantProgress,
+  type VariantTexts,
+} from "./study/ablation/variants.ts";
 export type { Method, MethodOption, StudyRun } from "./study/grid.ts";
 export type { RunRow } from "./study/rows.ts";
 export type { StudyOptions } from "./study/settings.ts";

@@ -7,6 +7,10 @@ const group: CommandGroup = {
     fineweb: ["a crawl to training text, as FineWeb was made", () => import("./data_fineweb.ts")],
     dedup: ["drop near-duplicates of JSONL files by MinHash", () => import("./data_dedup.ts")],
     tokenizer: ["learn a byte-level BPE tokenizer from text", () => import("./data_tokenizer.ts")],
+    ablate: [
+      "compare variants of a pipeline by models trained on their texts",
+      () => import("./data_ablate.ts"),
+    ],
   },
 };
 

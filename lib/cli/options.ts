@@ -14,7 +14,7 @@ type Settings = Record<string, unknown>;
 
 /** One command: its options are a zod object, from which flags, help and the keys of a config file are made. */
 export interface Command<S extends Shape = Shape> {
-  /** The key that may be given without its flag. */
+  /** The key that may be given without its flag. A command with a key `config` needs a config file, and is told which. */
   argument?: string;
   options: z.ZodObject<S>;
   /** Settings below the flags and the config file: those of a run that is resumed. */
@@ -105,7 +105,7 @@ export function addFlags(to: Commander, { options, argument }: Command): void {
     to.addOption(new Option(`${flag(key)}${placeholder(schema)}`, help(schema)));
     if (isOnByDefault(schema)) to.addOption(new Option(`--no-${kebab(key)}`, `not: ${schema.description}`));
   }
-  to.option("--config <path>", "YAML file with the same keys; flags win");
+  if (!("config" in options.shape)) to.option("--config <path>", "YAML file with the same keys; flags win");
 }
 
 const isOnByDefault = (schema: z.ZodType): boolean =>
@@ -147,11 +147,12 @@ export async function readSettings(
   spec: Command,
   given: { flags: Settings; argument: string | undefined },
 ): Promise<Settings> {
-  const { config, ...rest } = given.flags;
+  const asArgument = given.argument === undefined ? {} : { [spec.argument!]: given.argument };
+  const { config, ...others } = { ...given.flags, ...asArgument };
+  const rest = "config" in spec.options.shape && config !== undefined ? { config, ...others } : others;
   const flags = Object.fromEntries(
     Object.entries(rest).map(([key, value]) => [key, fromText(spec.options.shape[key]!, value)]),
   );
-  if (given.argument !== undefined) flags[spec.argument!] = given.argument;
   const file = config === undefined ? {} : await readConfig(String(config), spec.options.shape);
   const above = { ...file, ...flags };
   const earlier = await spec.earlier?.(above);
@@ -186,7 +187,7 @@ function fromText(schema: z.ZodType, value: unknown): unknown {
 }
 
 async function readConfig(file: string, shape: Shape): Promise<Settings> {
-  const known = Object.keys(shape);
+  const known = Object.keys(shape).filter((key) => key !== "config");
   let content: unknown;
   try {
     content = parseYaml(await readFile(file, "utf8")) ?? {};

@@ -26,6 +26,43 @@ const kSettings = { tasks: "number", workers: "number", state: "string", rejecte
 export async function readPipelineFile(
   file: string,
 ): Promise<{ steps: [Reader, ...Step[]]; settings: PipelineSettings }> {
+  const { pairs, refuse, steps } = await openFile(file);
+  const settings: Record<string, unknown> = {};
+  for (const pair of pairs) {
+    const [key, value] = partsOf(pair);
+    if (key === "steps") continue;
+    const kind = kSettings[key as keyof typeof kSettings];
+    if (kind === undefined) {
+      const known = ["steps", ...Object.keys(kSettings)];
+      const meant = nearest(key, known);
+      throw refuse(
+        pair.key,
+        `unknown key "${key}"${meant ? `, is it ${meant}?` : "."} Known are ${known.join(", ")}`,
+        key,
+      );
+    }
+    if (typeof value !== kind)
+      throw refuse(pair.key, `${key} is ${JSON.stringify(value)}, a ${kind} was needed`, key);
+    settings[key] = value;
+  }
+  return { steps: await steps(), settings };
+}
+
+/** The same of a file whose other keys are somebody else's business: its steps alone. */
+export async function readPipelineSteps(file: string): Promise<[Reader, ...Step[]]> {
+  const { steps } = await openFile(file);
+  return steps();
+}
+
+interface PipelineFile {
+  readonly pairs: readonly Pair[];
+  /** An error at a node of the file. */
+  readonly refuse: Refuse;
+  /** Makes what stands under `steps`. */
+  steps(): Promise<[Reader, ...Step[]]>;
+}
+
+async function openFile(file: string): Promise<PipelineFile> {
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw withPath(error, file);
   });
@@ -41,34 +78,18 @@ export async function readPipelineFile(
     new ConfigError(`${file}:${lineOf(node)}: ${what}`, key);
   const root = document.contents;
   if (!isMap(root)) throw refuse(root, 'no keys with values, a list "steps" was needed', "steps");
-
-  const settings: Record<string, unknown> = {};
-  let made: (Reader | Step)[] | undefined;
-  for (const pair of root.items) {
-    const [key, value] = partsOf(pair);
-    if (key === "steps") {
-      if (!isSeq(pair.value) || pair.value.items.length === 0)
-        throw refuse(pair.key, `steps is ${JSON.stringify(value)}, a list of steps was needed`, "steps");
-      made = [];
-      for (const item of pair.value.items) made.push(await stepOf(item, refuse));
-      continue;
+  const steps = async (): Promise<[Reader, ...Step[]]> => {
+    const pair = root.items.find((item) => partsOf(item)[0] === "steps");
+    if (!pair) throw refuse(root, 'no "steps", a list of steps was needed', "steps");
+    if (!isSeq(pair.value) || pair.value.items.length === 0) {
+      const found = JSON.stringify(plain(pair.value));
+      throw refuse(pair.key, `steps is ${found}, a list of steps was needed`, "steps");
     }
-    const kind = kSettings[key as keyof typeof kSettings];
-    if (kind === undefined) {
-      const known = ["steps", ...Object.keys(kSettings)];
-      const meant = nearest(key, known);
-      throw refuse(
-        pair.key,
-        `unknown key "${key}"${meant ? `, is it ${meant}?` : "."} Known are ${known.join(", ")}`,
-        key,
-      );
-    }
-    if (typeof value !== kind)
-      throw refuse(pair.key, `${key} is ${JSON.stringify(value)}, a ${kind} was needed`, key);
-    settings[key] = value;
-  }
-  if (!made) throw refuse(root, 'no "steps", a list of steps was needed', "steps");
-  return { steps: made as [Reader, ...Step[]], settings };
+    const made: (Reader | Step)[] = [];
+    for (const item of pair.value.items) made.push(await stepOf(item, refuse));
+    return made as [Reader, ...Step[]];
+  };
+  return { pairs: root.items, refuse, steps };
 }
 
 type Refuse = (node: unknown, what: string, key: string) => ConfigError;

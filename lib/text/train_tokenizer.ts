@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -18,10 +18,9 @@ export interface TrainTokenizerOptions {
   chatTemplate?: string;
 }
 
-// The package trains without a promise, and writes to stdout: in a process of its own, so that the caller's goes on, and
-// prints what it means to.
-const kTrainer = `
-  const [, tokenizers, file, out] = process.argv;
+// The package trains without a promise, and prints empty lines to stdout: in a process of its own.
+const kSource = `
+  const [tokenizers, file, out] = process.argv.slice(1);
   const { BPE, byteLevelPreTokenizer, Tokenizer } = require(tokenizers);
   const tokenizer = new Tokenizer(BPE.empty());
   tokenizer.setPreTokenizer(byteLevelPreTokenizer(false));
@@ -111,11 +110,7 @@ async function learnMerges(texts: Iterable<string> | AsyncIterable<string>): Pro
     const out = path.join(scratch, "tokenizer.json");
     await pipeline(Readable.from(lines(texts)), createWriteStream(file));
     const tokenizers = createRequire(import.meta.url).resolve("tokenizers");
-    await ended(
-      spawn(process.execPath, ["-e", kTrainer, tokenizers, file, out], {
-        stdio: ["ignore", "ignore", "inherit"],
-      }),
-    );
+    await inProcess(["--eval", kSource, tokenizers, file, out]);
     const trained = JSON.parse(await readFile(out, "utf8")) as {
       model: { merges: ([string, string] | string)[] };
     };
@@ -131,12 +126,21 @@ async function* lines(texts: Iterable<string> | AsyncIterable<string>): AsyncGen
   for await (const text of texts) yield `${text}\n`;
 }
 
-const ended = (trainer: ChildProcess): Promise<void> =>
+/** Runs Node with these arguments, its stdout left aside. */
+const inProcess = (args: readonly string[]): Promise<void> =>
   new Promise((resolve, reject) => {
-    trainer.on("error", reject);
-    trainer.on("exit", (code, signal) => {
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let told = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      told = (told + text).slice(-1000);
+    });
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
       if (code === 0) resolve();
-      else reject(new MixwrightError(`trainTokenizer: the trainer ended with ${code ?? signal}`));
+      else
+        reject(
+          new MixwrightError(`trainTokenizer: the trainer ended with ${code ?? signal}: ${told.trim()}`),
+        );
     });
   });
 

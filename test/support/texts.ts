@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
 
 const words = "the quick brown fox jumps over a lazy dog while seven bright zebras watch and hum".split(" ");
 
@@ -12,6 +13,7 @@ export function someTexts(count: number): string[] {
 }
 
 export function writeJsonl(file: string, rows: readonly unknown[]): string {
+  mkdirSync(path.dirname(file), { recursive: true });
   writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   return file;
 }
