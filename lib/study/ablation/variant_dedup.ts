@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
-import { inputFiles } from "../../data/dedup/input_files.ts";
 import { minhash } from "../../data/dedup/minhash.ts";
 import { pipeline } from "../../data/pipeline.ts";
+import { jsonlFiles } from "../../data/readers/input_files.ts";
 import { jsonl as readJsonl } from "../../data/readers/jsonl.ts";
 import { jsonl as writeJsonl } from "../../data/writers/jsonl.ts";
 import type { VariantDedup } from "./chosen_steps.ts";
@@ -22,7 +22,7 @@ export async function withoutDuplicates(
   run: RunOptions,
 ): Promise<{ files: string[]; duplicates: number }> {
   const texts = path.join(folder, "texts");
-  if (dedup === "none") return { files: inputFiles("pipelineVariants", texts), duplicates: 0 };
+  if (dedup === "none") return { files: await jsonlFiles("pipelineVariants", texts), duplicates: 0 };
   if (dedup === "global") return deduplicated(texts, path.join(folder, "global"), run);
   const own = path.join(folder, `by-${encodeURIComponent(dedup.by)}`);
   const parts = path.join(own, "parts");
@@ -42,5 +42,5 @@ export async function withoutDuplicates(
 
 async function deduplicated(input: string, output: string, { workers = 1, signal }: RunOptions) {
   const { read, kept } = await minhash({ input, output }).run({ workers, ...(signal && { signal }) });
-  return { files: inputFiles("pipelineVariants", output), duplicates: read - kept };
+  return { files: await jsonlFiles("pipelineVariants", output), duplicates: read - kept };
 }
