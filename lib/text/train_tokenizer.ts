@@ -138,7 +138,9 @@ const inProcess = (args: readonly string[]): Promise<void> =>
     child.on("close", (code, signal) => {
       if (code === 0) resolve();
       else
-        reject(new MixwrightError(`trainTokenizer: the trainer ended with ${code ?? signal}: ${told.trim()}`));
+        reject(
+          new MixwrightError(`trainTokenizer: the trainer ended with ${code ?? signal}: ${told.trim()}`),
+        );
     });
   });
 
