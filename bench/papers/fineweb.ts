@@ -9,7 +9,14 @@
  */
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { curvesPlot, finewebFindings, removedTable, scoresPlot, scoresTable } from "./fineweb/findings.ts";
+import {
+  curvesPlot,
+  finewebFindings,
+  mixTable,
+  removedTable,
+  scoresPlot,
+  scoresTable,
+} from "./fineweb/findings.ts";
 import { fineweb, kFineweb } from "./fineweb/study.ts";
 import { stopwatch, writeStudy } from "./study_files.ts";
 import { glosses, handbook } from "./texts.ts";
@@ -31,7 +38,7 @@ const result = await fineweb(from, { ...kFineweb, seeds }, watch.line);
 await writeStudy(values.out, {
   seconds: watch.seconds(),
   findings: finewebFindings(result),
-  tables: [removedTable(result), scoresTable(result)],
+  tables: [removedTable(result), mixTable(result), scoresTable(result)],
   charts: { "scores.svg": scoresPlot(result), "curves.svg": curvesPlot(result) },
   result,
 });

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import {
   curvesPlot,
   finewebFindings,
+  mixTable,
   removedTable,
   scoresPlot,
   scoresTable,
@@ -15,7 +16,7 @@ import {
   sentenceQuestions,
   withCopies,
 } from "../../bench/papers/fineweb/passages.ts";
-import { type Fineweb, fineweb, kFineweb } from "../../bench/papers/fineweb/study.ts";
+import { type Fineweb, fineweb, kControl, kFineweb } from "../../bench/papers/fineweb/study.ts";
 import { glosses } from "../../bench/papers/texts.ts";
 import { Random } from "../../lib/core/random.ts";
 import { tempDir } from "../support/temp_dir.ts";
@@ -80,30 +81,37 @@ test("the study of a small crawl: texts, models, tables and charts", { timeout: 
   const study = await fineweb(from, options);
   expect(study.texts.raw).toMatchObject({ read: 65, kept: 60 });
   expect(study.texts.filtered!.kept).toBe(40);
-  expect(study.planted.copies).toBe(20);
-  expect(study.planted.removed).toBeGreaterThanOrEqual(18);
-  expect(new Set(study.results.map(({ variant }) => variant)).size).toBe(10);
-  expect(study.results.filter(({ status }) => status === "done")).toHaveLength(20);
+  expect(study.copies.planted).toBe(20);
+  expect(study.copies.removed).toBeGreaterThanOrEqual(18);
+  expect(study.junk.planted).toBeGreaterThan(5);
+  expect(study.junk.removed).toBe(study.junk.planted);
+  expect(new Set(study.results.map(({ variant }) => variant)).size).toBe(13);
+  expect(study.results.filter(({ status }) => status === "done")).toHaveLength(26);
   const ends = study.results.map(({ points }) => points.at(-1)!);
   expect(new Set(ends.map(({ tokens }) => tokens))).toEqual(new Set([2048]));
   for (const svg of [scoresPlot(study), curvesPlot(study)]) {
     expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
     expect(svg).not.toMatch(/NaN|undefined/);
   }
-  expect(scoresTable(study).split("\n")).toHaveLength(2 + 10);
+  expect(scoresTable(study).split("\n")).toHaveLength(2 + 13);
+  expect(study.mix.filtered).toEqual({ one: expect.closeTo(0.5, 1), two: expect.closeTo(0.5, 1) });
+  expect(mixTable(study)).toContain("| one |");
   expect(removedTable(study)).toContain(
     "65 pages in the crawl; 60 are English and of no held-out package, 40 pass",
   );
-  expect(finewebFindings(study)).toHaveLength(12);
+  expect(finewebFindings(study)).toHaveLength(16);
 });
 
 test("a verdict is by the interval of the difference by seed", () => {
   const scores: Record<string, number[]> = {
     "whole-page": [2, 2.1, 2],
     raw: [1.9, 2, 1.91],
+    [kControl]: [2, 2, 2.1],
     filtered: [1.9, 1.9, 1.8],
     "filtered-unique": [2, 2, 2],
     copies: [2, 2, 2],
+    junk: [3, 3, 3.1],
+    "junk-filtered": [2, 2, 2],
     "copies-unique": [1.9, 1.91, 1.9],
     ...Object.fromEntries(
       ["gopherRepetition", "gopherQuality", "c4", "fineweb"].map((name) => [`without-${name}`, [2, 2, 2]]),
@@ -118,8 +126,18 @@ test("a verdict is by the interval of the difference by seed", () => {
       })),
     })),
   );
-  const passages = Object.fromEntries(Object.keys(scores).map((name) => [name, name === "raw" ? 200 : 100]));
-  const study = { options: kFineweb, texts: {}, passages, planted: { copies: 10, removed: 10 }, results };
+  const passages = Object.fromEntries(
+    Object.keys(scores).map((name) => [name, name === "without-c4" ? 110 : 100]),
+  );
+  const study = {
+    options: kFineweb,
+    texts: {},
+    passages,
+    mix: { raw: {}, filtered: {} },
+    copies: { planted: 10, removed: 10 },
+    junk: { planted: 10, removed: 9 },
+    results,
+  };
   const verdicts = Object.fromEntries(
     finewebFindings(study as Fineweb).map(({ claim, holds }) => [claim, holds]),
   );
@@ -127,7 +145,11 @@ test("a verdict is by the interval of the difference by seed", () => {
     "main text beats all text of a page": "yes",
     "filtered beats unfiltered": "in part",
     "MinHash helps": "no",
+    "filters help where junk was planted": "yes",
+    "the filters find the junk that was planted": "in part",
     "MinHash helps where copies were planted": "yes",
+    "C4's rules but the terminal mark take away about 7 % of the text": "yes",
+    "the filters of its own take away about 22 % of the text": "no",
     "held-out loss can be trusted (FineTasks)": "yes",
   });
 });

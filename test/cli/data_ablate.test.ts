@@ -132,7 +132,9 @@ test("data ablate: what can't run is said before anything is made", { timeout: 1
     /unknown step "filter\.c5", is it filter\.c4\?/,
   );
   expect(await refusal({ "held-out": { x: path.join(dir, "no.jsonl") } })).toContain("no.jsonl");
-  expect(await refusal({ model: undefined })).toContain("--model needed and not given");
+  expect(await refusal({ model: undefined })).toContain(
+    "the key model of the config file needed and not given",
+  );
   expect(await refusal({}, "--points", "0")).toContain("--points is 0, at least 1 was needed");
   expect((await mixwright(["data", "ablate"])).stderr).toContain("--config");
   expect(existsSync(path.join(dir, "out"))).toBe(false);

@@ -3,7 +3,7 @@ import { type Metric, metricsOf } from "../../../lib/study/ablation/results.ts";
 import { signalOf } from "../../../lib/study/ablation/signal.ts";
 import { deviation, type Finding, halfInterval, markdownTable, mean, meanText } from "../findings.ts";
 import { barChart, lineChart } from "../plot.ts";
-import type { Fineweb } from "./study.ts";
+import { type Fineweb, kControl } from "./study.ts";
 import { kFilters } from "./texts.ts";
 
 const kMean = "bits per byte, mean";
@@ -44,8 +44,19 @@ const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(
 const removedBy = ({ passages }: Fineweb, filter: string): number =>
   1 - passages.filtered! / passages[`without-${filter}`]!;
 
+/** "yes" from half the paper's share to double. */
+function takesAway(study: Fineweb, filter: string, words: string, paper: number): Finding {
+  const share = removedBy(study, filter);
+  return {
+    claim: `${words} take away about ${percent(paper, 0)} of the text`,
+    paper: percent(paper, 0),
+    ours: percent(share),
+    holds: share >= paper / 2 && share <= 2 * paper ? "yes" : "no",
+  };
+}
+
 export function finewebFindings(study: Fineweb): Finding[] {
-  const { passages, planted } = study;
+  const { passages, copies, junk } = study;
   const claim = (name: string, paper: string): Finding =>
     better(study, "filtered", `without-${name}`, `${name}: the filter helps, all others applied`, paper);
   const sentence = endsOf(study, "filtered", metricOf(study, kSentence));
@@ -58,6 +69,13 @@ export function finewebFindings(study: Fineweb): Finding[] {
   return [
     better(study, "raw", "whole-page", "main text beats all text of a page", "above WET (figure only)"),
     better(study, "filtered", "raw", "filtered beats unfiltered", "above (figure only)"),
+    better(
+      study,
+      "filtered",
+      kControl,
+      "the same, with as much of each package in both",
+      "(not in the paper)",
+    ),
     claim("gopherRepetition", "part of the base filters"),
     claim("gopherQuality", "part of the base filters"),
     claim("c4", "above, all rules but the terminal mark"),
@@ -67,15 +85,18 @@ export function finewebFindings(study: Fineweb): Finding[] {
     {
       claim: "MinHash finds the copies that were planted",
       paper: "P(match) 0.99 at similarity 0.85",
-      ours: `${planted.removed} of ${passages.copies} passages removed, ${planted.copies} planted`,
-      holds: planted.removed / planted.copies > 0.95 ? "yes" : "in part",
+      ours: `${copies.removed} of ${passages.copies} passages removed, ${copies.planted} planted`,
+      holds: copies.removed / copies.planted > 0.95 ? "yes" : "in part",
     },
+    better(study, "junk-filtered", "junk", "filters help where junk was planted", "(not in the paper)"),
     {
-      claim: "the filters of its own remove less than Gopher's and C4's together",
-      paper: "about 22 %",
-      ours: `${percent(removedBy(study, "fineweb"))} against ${percent(1 - passages["without-fineweb"]! / passages.raw!)} of the text`,
-      holds: removedBy(study, "fineweb") < 1 - passages["without-fineweb"]! / passages.raw! ? "yes" : "no",
+      claim: "the filters find the junk that was planted",
+      paper: "(not in the paper)",
+      ours: `${junk.removed} of ${junk.planted} pages dropped`,
+      holds: junk.removed / junk.planted > 0.95 ? "yes" : "in part",
     },
+    takesAway(study, "c4", "C4's rules but the terminal mark", 0.07),
+    takesAway(study, "fineweb", "the filters of its own", 0.22),
     {
       claim: "held-out loss can be trusted (FineTasks)",
       paper: "Spearman ≥ 0.5, signal to noise > 20",
@@ -106,6 +127,16 @@ export function scoresTable(study: Fineweb): string {
       ...metrics.map((metric) => meanText(endsOf(study, variant, metric), metric.better < 0 ? 4 : 3)),
     ]),
   );
+}
+
+/** Which part of the text is of which package, before and after the filters. */
+export function mixTable({ mix }: Fineweb): string {
+  const rows = Object.entries(mix.raw).map(([name, share]) => [
+    name,
+    percent(share),
+    percent(mix.filtered[name] ?? 0),
+  ]);
+  return markdownTable(["package", "of raw text", "of filtered text"], rows);
 }
 
 const kPaper: Readonly<Record<(typeof kFilters)[number], string>> = {

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Random } from "../../../lib/core/random.ts";
-import { readTexts } from "../../../lib/index.ts";
+import { readRows, readTexts } from "../../../lib/index.ts";
 
 /** Pages are cut into passages, so that a model of few tokens sees something of every page. UTF-16 code units. */
 const kPassage = 1000;
@@ -30,6 +30,25 @@ export async function passagesIn(files: readonly string[]): Promise<string[]> {
   const passages: string[] = [];
   for (const file of files) for await (const text of readTexts(file)) passages.push(...passagesOf(text));
   return passages;
+}
+
+/** Passages by the package that `metadata` names. */
+export async function passagesByPackage(files: readonly string[]): Promise<Record<string, string[]>> {
+  const by: Record<string, string[]> = {};
+  for (const file of files) {
+    for await (const { value } of readRows(file)) {
+      const { text, metadata } = value as { text: string; metadata: { package: string } };
+      by[metadata.package] ??= [];
+      by[metadata.package]!.push(...passagesOf(text));
+    }
+  }
+  return by;
+}
+
+/** Part of all passages that each package has. */
+export function sharesOf(by: Readonly<Record<string, readonly string[]>>): Record<string, number> {
+  const all = Object.values(by).reduce((sum, { length }) => sum + length, 0);
+  return Object.fromEntries(Object.entries(by).map(([name, { length }]) => [name, length / all]));
 }
 
 /** A .jsonl file of texts. */

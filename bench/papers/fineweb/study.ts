@@ -9,13 +9,16 @@ import {
   trainTokenizer,
   type VariantTexts,
 } from "../../../lib/index.ts";
+import { plantJunk } from "./junk.ts";
 import {
   glossQuestions,
   type Planted,
+  passagesByPackage,
   passagesIn,
   passagesOf,
   sample,
   sentenceQuestions,
+  sharesOf,
   withCopies,
   writeQuestions,
   writeTexts,
@@ -51,8 +54,12 @@ export interface Fineweb {
   texts: Record<string, VariantTexts>;
   /** Passages of each text that is trained on. */
   passages: Record<string, number>;
+  /** Part of the passages that each package has. */
+  mix: Record<"raw" | "filtered", Record<string, number>>;
   /** Near-copies planted in "copies", and documents that MinHash removed from it. */
-  planted: { copies: number; removed: number };
+  copies: { planted: number; removed: number };
+  /** Pages without use planted in "junk", and how many of them the filters dropped. */
+  junk: { planted: number; removed: number };
   results: AblationResult[];
 }
 
@@ -61,6 +68,9 @@ export interface HeldOut {
   handbook: readonly string[];
   glosses: readonly string[];
 }
+
+/** Raw passages, drawn so that packages have the parts that they have of the filtered ones. */
+export const kControl = "raw-mixed-as-filtered";
 
 /** Texts that get no models: the same documents as another variant has. */
 const kUntrained = ["unique-by-package"];
@@ -103,6 +113,28 @@ export async function fineweb(
     const some = Object.values(drawn).flatMap((texts) => texts.slice(0, 1000));
     await trainTokenizer(some, tokenizer, { vocabSize: options.vocabSize });
   }
+  // The control: raw text of which as much is of each package as of the filtered.
+  const [rawBy, filteredBy] = [
+    await passagesByPackage(texts.raw!.files),
+    await passagesByPackage(texts.filtered!.files),
+  ];
+  const mix = { raw: sharesOf(rawBy), filtered: sharesOf(filteredBy) };
+  const control = Object.entries(mix.filtered).flatMap(([name, share]) =>
+    sample(rawBy[name]!, Math.round(share * options.passages), random),
+  );
+  passages[kControl] = control.length;
+  give(kControl, control);
+  const planted = await plantJunk(texts.raw!.files, path.join(out, "planted", "junk"), random);
+  for (const [name, { files }] of Object.entries({
+    junk: planted.junk,
+    "junk-filtered": planted.filtered,
+  })) {
+    const all = await passagesIn(files);
+    passages[name] = all.length;
+    give(name, all);
+  }
+  progress(`the filters dropped ${planted.removed} of ${planted.pages} planted pages`);
+
   const ablation = runAblation({
     variants: trained,
     tokenizer,
@@ -126,7 +158,15 @@ export async function fineweb(
     const scores = Object.entries(end?.bitsPerByte ?? {}).map(([name, bits]) => `${name} ${bits.toFixed(4)}`);
     progress(`${result.variant}, seed ${result.seed}: ${result.reason ?? scores.join(", ")} bits a byte`);
   }
-  return { options, texts, passages, planted: { copies: read - base.length, removed: read - kept }, results };
+  return {
+    options,
+    texts,
+    passages,
+    mix,
+    copies: { planted: read - base.length, removed: read - kept },
+    junk: { planted: planted.pages, removed: planted.removed },
+    results,
+  };
 }
 
 const modelOf = ({ hidden, layers }: FinewebOptions): Record<string, unknown> => ({

@@ -13,6 +13,7 @@ import {
   type VariantTexts,
 } from "../../../lib/index.ts";
 import { wholeText } from "../../labelled_pages.ts";
+import { paperFilters } from "./junk.ts";
 
 /** The package whose pages nobody is trained on: its English text is held out, and translations leave parts of it in English. */
 const kHeldOut = "debian-handbook";
@@ -68,10 +69,7 @@ export async function crawlVariants(crawl: string, out: string): Promise<Record<
       wholePage(),
       extract.mainText(),
       filter.language({ languages: "en" }),
-      filter.gopherRepetition(),
-      filter.gopherQuality(),
-      filter.c4({ filterNoTerminalPunct: false }),
-      filter.fineweb(),
+      ...paperFilters(),
     ],
     variants,
     out,
