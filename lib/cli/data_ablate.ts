@@ -19,7 +19,9 @@ const files = z.record(z.string(), filePath()).default({}).meta(inConfigOnly);
 export default command({
   argument: "config",
   options: z.strictObject({
-    config: filePath().describe("YAML file with the steps and all other keys; flags win"),
+    config: filePath().describe(
+      "YAML file with steps, model, held-out, choices, variants, dedup, and the keys below; flags win",
+    ),
     steps: z.array(z.unknown()).meta(inConfigOnly).describe("reader and steps, without writers"),
     variants: z
       .record(z.string(), z.record(z.string(), z.unknown()))

@@ -170,9 +170,11 @@ export async function readSettings(
     input === undefined && path.length === 1 ? path.map(String) : [],
   );
   const missing = Object.keys(spec.options.shape).filter((key) => [...absent, ...needed].includes(key));
+  const wayIn = (key: string): string =>
+    spec.options.shape[key]!.meta()?.configOnly ? `the key ${kebab(key)} of the config file` : flag(key);
   throw new UsageError(
     missing.length > 0
-      ? `${name}: ${missing.map(flag).join(", ")} needed and not given. See mixwright ${name} --help`
+      ? `${name}: ${missing.map(wayIn).join(", ")} needed and not given. See mixwright ${name} --help`
       : `${name}: ${issues.map((issue) => wording(issue, nameOf, spec)).join("; ")}`,
   );
 }

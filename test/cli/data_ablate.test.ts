@@ -63,7 +63,7 @@ type Result = {
   points: { step: number; bitsPerByte: Record<string, number> }[];
 };
 
-test("data ablate: from files to a report, and again without work", async () => {
+test("data ablate: from files to a report, and again without work", { timeout: 180_000 }, async () => {
   const dir = tempDir();
   const file = ablationFile(dir, {
     variants: { raw: { only: [] }, filtered: {}, unique: { dedup: "global" } },
@@ -98,7 +98,9 @@ test("data ablate: from files to a report, and again without work", async () => 
   expect(other.stderr).toContain("vocabSize is 300, the tokenizer in");
 });
 
-test("data ablate: Ctrl-C ends it, and --resume ends with the same numbers", async () => {
+test("data ablate: Ctrl-C ends it, and --resume ends with the same numbers", {
+  timeout: 180_000,
+}, async () => {
   const dir = tempDir();
   const file = ablationFile(dir);
   const stopped = await mixwright(["data", "ablate", file], {
@@ -116,7 +118,7 @@ test("data ablate: Ctrl-C ends it, and --resume ends with the same numbers", asy
   expect(results(whole)).toHaveLength(2 * 4);
 });
 
-test("data ablate: what can't run is said before anything is made", async () => {
+test("data ablate: what can't run is said before anything is made", { timeout: 180_000 }, async () => {
   const dir = tempDir();
   const refusal = async (more: object, ...flags: string[]) =>
     (await mixwright(["data", "ablate", ablationFile(dir, more), ...flags])).stderr;
@@ -130,7 +132,9 @@ test("data ablate: what can't run is said before anything is made", async () => 
     /unknown step "filter\.c5", is it filter\.c4\?/,
   );
   expect(await refusal({ "held-out": { x: path.join(dir, "no.jsonl") } })).toContain("no.jsonl");
-  expect(await refusal({ model: undefined })).toContain("--model needed and not given");
+  expect(await refusal({ model: undefined })).toContain(
+    "the key model of the config file needed and not given",
+  );
   expect(await refusal({}, "--points", "0")).toContain("--points is 0, at least 1 was needed");
   expect((await mixwright(["data", "ablate"])).stderr).toContain("--config");
   expect(existsSync(path.join(dir, "out"))).toBe(false);

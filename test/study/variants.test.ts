@@ -57,7 +57,9 @@ async function idsOf({ files }: VariantTexts): Promise<number[]> {
 const without = (...divisors: number[]): number[] =>
   Array.from({ length: 30 }, (_, n) => n).filter((n) => divisors.every((d) => n % d !== 0));
 
-test("all filters, none, and all but each: what variants share is done once", async () => {
+test("all filters, none, and all but each: what variants share is done once", {
+  timeout: 180_000,
+}, async () => {
   const dir = tempDir();
   const calls: Calls = {};
   const made = await pipelineVariants({ steps: steps(dir, calls), out: path.join(dir, "out") });
@@ -79,7 +81,9 @@ test("all filters, none, and all but each: what variants share is done once", as
   expect(calls).toEqual({ upper: 30, "filter.two": 30, "filter.three": 45, "filter.five": 45 });
 });
 
-test("near-duplicates go from all documents, or within a value of the metadata", async () => {
+test("near-duplicates go from all documents, or within a value of the metadata", {
+  timeout: 180_000,
+}, async () => {
   const dir = tempDir();
   const variants: Record<string, PipelineVariant> = {
     kept: { without: ["filter.two"], only: ["filter.five"] },
@@ -95,9 +99,17 @@ test("near-duplicates go from all documents, or within a value of the metadata",
   expect(made.global).toMatchObject({ read: 30, kept: 22, duplicates: 2 });
   expect(made["by-dump"]).toMatchObject({ kept: 23, duplicates: 1 });
   expect(calls).toEqual({ upper: 30, "filter.five": 30 });
+
+  const nothing = await pipelineVariants({
+    steps: [...steps(dir, {}), dropMultiples("filter.all", 1, {})],
+    variants: { nothing: { dedup: { by: "dump" } } },
+    out: path.join(dir, "out"),
+  });
+  expect(nothing.nothing).toMatchObject({ read: 30, kept: 0 });
+  expect(await idsOf(nothing.nothing!)).toEqual([]);
 });
 
-test("a run that was stopped goes on, and a third does nothing", async () => {
+test("a run that was stopped goes on, and a third does nothing", { timeout: 180_000 }, async () => {
   const dir = tempDir();
   const out = path.join(dir, "out");
   const calls: Calls = {};
@@ -130,7 +142,7 @@ test("a run that was stopped goes on, and a third does nothing", async () => {
   expect(folderBytes(out)).toEqual(bytes);
 });
 
-test("what doesn't fit is refused before anything is read", async () => {
+test("what doesn't fit is refused before anything is read", { timeout: 180_000 }, async () => {
   const dir = tempDir();
   const out = path.join(dir, "out");
   const given = steps(dir, {});

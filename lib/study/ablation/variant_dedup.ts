@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { minhash } from "../../data/dedup/minhash.ts";
 import { pipeline } from "../../data/pipeline.ts";
@@ -30,6 +30,8 @@ export async function withoutDuplicates(
     ...run,
     state: path.join(own, "state"),
   });
+  // Without documents there is no value either.
+  if (!existsSync(parts)) return { files: inputFiles("pipelineVariants", texts), duplicates: 0 };
   const files: string[] = [];
   let duplicates = 0;
   for (const value of readdirSync(parts).sort()) {
