@@ -1,5 +1,7 @@
 import { checkOneOf, checkWhole, refuseUnknown } from "../../core/options.ts";
 import type { Step } from "../step.ts";
+import { eachSentence } from "../words/sentences.ts";
+import { codesOf } from "../words/text_words.ts";
 import { kernelText, textKernels } from "./characters.ts";
 import { globalStep } from "./global_step.ts";
 import { HashSet64 } from "./hash_set.ts";
@@ -7,7 +9,7 @@ import { HashSet64 } from "./hash_set.ts";
 export interface SentenceOptions {
   /** Sentences a span. Default: 3, as for C4. */
   readonly span?: number;
-  /** What a span is made of: sentences by Unicode's rules (UAX 29) for English, the default, or lines. */
+  /** What a span is made of: sentences as filter.c4 counts them (see eachSentence), the default, or lines. */
   readonly unit?: "sentences" | "lines";
   /** A document that lost something is dropped if it has fewer words left. Default: 50. */
   readonly minWords?: number;
@@ -56,10 +58,11 @@ export function sentence(options: SentenceOptions = {}): Step {
   });
 }
 
-const segmenter = new Intl.Segmenter("en", { granularity: "sentence" });
-
 /** Parts of a text, with the white space behind them. */
-const split = (text: string, unit: "sentences" | "lines"): string[] =>
-  unit === "sentences"
-    ? Array.from(segmenter.segment(text), ({ segment }) => segment)
-    : (text.match(/[^\n]*\n|[^\n]+$/g) ?? []);
+function split(text: string, unit: "sentences" | "lines"): string[] {
+  if (unit === "lines") return text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  const codes = codesOf(text);
+  const starts: number[] = [];
+  eachSentence(codes, 0, codes.length, "en", (start) => starts.push(start) > 0);
+  return starts.map((start, i) => text.slice(start, starts[i + 1]));
+}
