@@ -1,20 +1,20 @@
 import path from "node:path";
 import { ConfigError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
-import { namesIn } from "../io/fresh_folder.ts";
 import { takeLock } from "../io/lock_file.ts";
 import { type MinhashProgress, minhash } from "./dedup/minhash.ts";
 import { mainText } from "./extract/main_text.ts";
 import * as filter from "./filters/index.ts";
 import { pii } from "./format/pii.ts";
 import { type PipelineReport, pipeline, type RunProgress } from "./pipeline.ts";
+import { countsOfAll } from "./pipeline_state.ts";
 import type { Input } from "./readers/input_files.ts";
 import { jsonl as readJsonl } from "./readers/jsonl.ts";
 import { warc } from "./readers/warc.ts";
 import type { Share } from "./share.ts";
 import { histograms } from "./stats/histograms.ts";
 import type { Reader, Step } from "./step.ts";
-import { type StepCounts, sumCounts } from "./task_counts.ts";
+import { type Counts, type StepCounts, sumCounts } from "./task_counts.ts";
 import { jsonl as writeJsonl } from "./writers/jsonl.ts";
 import { tokens } from "./writers/tokens.ts";
 
@@ -126,16 +126,13 @@ export async function runFineweb(
     signal,
     onProgress: (progress: RunProgress) => onProgress?.({ phase: name, ...progress }),
   });
-  const filtering = pipeline(fineweb(options));
-  const mine = await filtering.run({ ...phase("filter"), share });
-  const through = await namesIn(path.join(phase("filter").state, "completions"));
-  if (through.filter((name) => name.endsWith(".json")).length < mine.tasks.total)
-    return { ...mine, complete: false };
+  const mine = await pipeline(fineweb(options)).run({ ...phase("filter"), share });
+  const all = await countsOfAll(phase("filter").state, mine.tasks.total);
+  if (all === undefined) return { ...mine, complete: false };
   const lock = await takeLock(path.join(at.state, "after_filter.lock"));
   if ("holder" in lock) return { ...mine, complete: false };
   try {
-    // All are through, so this only adds up.
-    const filtered = mine.tasks.elsewhere === 0 ? mine : await filtering.run(phase("filter"));
+    const filtered = sumCounts(Object.keys(mine.steps), all);
     const begun = performance.now();
     const { read, kept, dropped } = await minhash({ input: at.filtered, output: at.deduplicated }).run({
       workers,
@@ -154,7 +151,7 @@ export async function runFineweb(
 /** One report of all phases. Steps of the last one that stood before are "name#2"; its reader reads what is counted already. */
 function together(
   mine: PipelineReport,
-  filtered: PipelineReport,
+  filtered: Counts,
   dedup: StepCounts,
   written: PipelineReport,
 ): FinewebReport {

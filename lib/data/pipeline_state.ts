@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { ConfigError } from "../core/errors.ts";
@@ -79,15 +79,29 @@ export class PipelineState {
 
   /**
    * Keeps other processes off a share of the tasks, until the function that it returns is called. Throws ConfigError while one
-   * has it.
+   * has it, or a share of another number of shares, which may have the same tasks.
    */
   async lock({ rank, of }: Share): Promise<() => Promise<void>> {
-    const file = path.join(this.dir, `share_${rank}_of_${of}.lock`);
+    const own = `share_${rank}_of_${of}.lock`;
+    const others = (await namesIn(this.dir)).filter(
+      (name) => /^share_\d+_of_\d+\.lock$/.test(name) && !name.endsWith(`_of_${of}.lock`),
+    );
+    const release = await this.take(own);
+    try {
+      for (const name of others) await (await this.take(name))();
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    return release;
+  }
+
+  private async take(name: string): Promise<() => Promise<void>> {
+    const file = path.join(this.dir, name);
     const lock = await takeLock(file);
     if ("release" in lock) return lock.release;
-    const share = of === 1 ? "" : ` on share ${rank} of ${of}`;
     throw new ConfigError(
-      `pipeline: ${lock.holder} is at work in state ${this.dir}${share}. Wait for its end (if it is no run of mixwright, delete ${file})`,
+      `pipeline: ${lock.holder} is at work in state ${this.dir} (${name}). Wait for its end (if it is no run of mixwright, delete ${file})`,
       "state",
     );
   }
@@ -100,7 +114,7 @@ export class PipelineState {
   async completed(task: number): Promise<Counts | undefined> {
     const file = this.marker(task);
     const text = await readTextIfThere(file);
-    return text === undefined ? undefined : { ...noCounts([]), ...(parseJson(text, file) as Counts) };
+    return text === undefined ? undefined : countsIn(text, file);
   }
 
   async complete(task: number, counts: Counts): Promise<void> {
@@ -108,9 +122,29 @@ export class PipelineState {
   }
 
   private marker(task: number): string {
-    return path.join(this.dir, "completions", `${nameOf(task)}.json`);
+    return path.join(this.dir, kCompletions, `${nameOf(task)}.json`);
   }
 }
+
+/** Counts of all tasks of a state, by whatever processes; undefined while fewer than `tasks` are through. */
+export async function countsOfAll(dir: string, tasks: number): Promise<Counts[] | undefined> {
+  const folder = path.join(dir, kCompletions);
+  const names = (await namesIn(folder)).filter((name) => name.endsWith(".json")).sort();
+  if (names.length < tasks) return undefined;
+  const all: Counts[] = [];
+  for (const name of names) {
+    const file = path.join(folder, name);
+    all.push(countsIn(await readFile(file, "utf8"), file));
+  }
+  return all;
+}
+
+const countsIn = (text: string, file: string): Counts => ({
+  ...noCounts([]),
+  ...(parseJson(text, file) as Counts),
+});
+
+const kCompletions = "completions";
 
 const nameOf = (task: number): string => String(task).padStart(5, "0");
 

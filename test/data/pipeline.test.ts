@@ -267,4 +267,10 @@ test("a second run with the same share of a state is refused while the first is 
   expect(await run()).toMatchObject({ read: 100, tasks: { skipped: 2 } });
   const shares = await Promise.all([run({ rank: 0, of: 2 }), run({ rank: 1, of: 2 })]);
   expect(shares.map(({ read }) => read)).toEqual([50, 50]);
+  const other = path.join(dir, "state/share_2_of_3.lock");
+  writeFileSync(other, `${process.ppid}\n`);
+  expect((await error(run())).message).toMatch(/process \d+ is at work in state .*share_2_of_3/);
+  writeFileSync(other, "4194304\n"); // above the largest pid
+  expect(await run()).toMatchObject({ read: 100 });
+  expect(readdirSync(path.join(dir, "state")).filter((name) => name.endsWith(".lock"))).toEqual([]);
 });

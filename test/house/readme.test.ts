@@ -12,7 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Random } from "../../lib/core/random.ts";
 import { alignmentFiles } from "../support/alignment_files.ts";
+import { writeJsonl } from "../support/texts.ts";
+import { prose, writeCrawl } from "../support/tiny_crawl.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const readme = readFileSync(path.join(root, "README.md"), "utf8");
@@ -87,6 +90,40 @@ test("the study runs as written", { timeout: 180_000 }, () => {
   expect(rows).toHaveLength(2 + 2 * 2 * 2 + 2);
   for (const row of rows) expect(JSON.parse(row)).toMatchObject({ status: "done" });
   expect(existsSync(path.join(app, "study/report.html"))).toBe(true);
+});
+
+test("the section on web text runs as written", { timeout: 300_000 }, () => {
+  const section = readme.slice(readme.indexOf("## Web text"), readme.indexOf("## Papers"));
+  const blocks = (kind: string): string[] =>
+    [...section.matchAll(new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``, "g"))].map(([, text]) => text!);
+  const [commands] = blocks("sh");
+  const [pipelineFile, ablationFile] = blocks("yaml");
+  const [code] = blocks("ts");
+  const dir = path.join(app, "web");
+  mkdirSync(dir);
+  writeCrawl(path.join(dir, "crawl"), 2, 40);
+  writeFileSync(path.join(dir, "pipeline.yaml"), pipelineFile!);
+  writeFileSync(path.join(dir, "ablation.yaml"), ablationFile!);
+  writeFileSync(
+    path.join(dir, "my_step.mjs"),
+    `import { step } from "mixwright";
+     export default (options) => step.filter("my.step", options, ({ text }) =>
+       text.includes("captain") ? { keep: true } : { keep: false, reason: "no captain" });`,
+  );
+  const held = prose(new Random(9), 4).map((text) => ({ text }));
+  writeJsonl(path.join(dir, "held_out.jsonl"), held);
+  const script = commands!
+    .replaceAll("npx mixwright", `"${process.execPath}" "${path.join(root, "dist/cli/main.js")}"`)
+    .replace("--vocab-size 8192", "--vocab-size 400") // as much as the little text has
+    .replaceAll("--workers 8", "--workers 2");
+  execFileSync("bash", ["-ec", script], { cwd: dir, encoding: "utf8", stdio: "pipe" });
+  for (const made of ["fineweb/text/en", "fineweb/report.html", "tokenizer/tokenizer.json", "report.html"])
+    expect(existsSync(path.join(dir, made)), made).toBe(true);
+  for (const made of ["deduped/matches", "out/rejected", "ablation/ablation/report.html"])
+    expect(existsSync(path.join(dir, made)), made).toBe(true);
+  writeFileSync(path.join(dir, "code.mjs"), code!);
+  const output = execFileSync(process.execPath, ["code.mjs"], { cwd: dir, encoding: "utf8" });
+  expect(output).toMatch(/^80 \d+ \{.*http_status: 8/); // eight pages of 80 are not there
 });
 
 test("every name in the table of names is exported", () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { Random } from "../../../lib/core/random.ts";
@@ -6,6 +6,7 @@ import { BloomFilter, bloomSize } from "../../../lib/data/dedup/bloom.ts";
 import { HashSet64 } from "../../../lib/data/dedup/hash_set.ts";
 import { bloom, decontaminate, exact, sentence, url } from "../../../lib/data/dedup/index.ts";
 import type { Document } from "../../../lib/data/document.ts";
+import { jsonlFiles } from "../../../lib/data/readers/input_files.ts";
 import type { Step } from "../../../lib/data/step.ts";
 import { nearCopies } from "../../support/dedup_files.ts";
 import { taskContext } from "../../support/task_context.ts";
@@ -183,4 +184,27 @@ test("refusals", () => {
   expect(() => sentence({ unit: "words" as "lines" })).toThrow(/unit is "words", one of sentences, lines/);
   expect(() => bloom({ shingles: 0 })).toThrow(/shingles is 0, a whole number from 1/);
   expect(() => decontaminate({} as never)).toThrow(/evaluation names no files/);
+});
+
+test("evaluation sets and inputs are files, patterns and folders, also .zst, in the order they are named", async () => {
+  const dir = tempDir();
+  const at = (name: string): string => path.join(dir, name);
+  for (const name of ["b.jsonl", "a.jsonl.gz", "c.jsonl.zst", "d.txt", "below/e.jsonl"]) {
+    mkdirSync(path.dirname(at(name)), { recursive: true });
+    writeFileSync(at(name), "");
+  }
+  const found = async (...input: string[]) =>
+    (await jsonlFiles("x", input)).map((file) => path.relative(dir, file));
+  expect(await found(dir)).toEqual(["a.jsonl.gz", "b.jsonl", "c.jsonl.zst"]);
+  expect(await found(at("c.jsonl.zst"), at("*.jsonl"))).toEqual(["c.jsonl.zst", "b.jsonl"]);
+  expect(await found(at("**/*.jsonl"), dir)).toEqual([
+    "b.jsonl",
+    "below/e.jsonl",
+    "a.jsonl.gz",
+    "c.jsonl.zst",
+  ]);
+  await expect(found(at("d.txt"))).rejects.toThrow(
+    /x: .*d\.txt is read as no \.jsonl file, names that end in/,
+  );
+  await expect(found(dir, at("nothing/*.jsonl"))).rejects.toThrow(/nothing.* names no \.jsonl file/);
 });
