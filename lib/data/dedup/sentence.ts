@@ -9,7 +9,7 @@ import { HashSet64 } from "./hash_set.ts";
 export interface SentenceOptions {
   /** Sentences a span. Default: 3, as for C4. */
   readonly span?: number;
-  /** What a span is made of: sentences as filter.c4 counts them (see eachSentence), the default, or lines. */
+  /** What a span is made of: sentences as the C4 filter cuts them, the default, or lines. */
   readonly unit?: "sentences" | "lines";
   /** A document that lost something is dropped if it has fewer words left. Default: 50. */
   readonly minWords?: number;
@@ -61,8 +61,7 @@ export function sentence(options: SentenceOptions = {}): Step {
 /** Parts of a text, with the white space behind them. */
 function split(text: string, unit: "sentences" | "lines"): string[] {
   if (unit === "lines") return text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
-  const codes = codesOf(text);
   const starts: number[] = [];
-  eachSentence(codes, 0, codes.length, "en", (start) => starts.push(start) > 0);
+  eachSentence(codesOf(text), 0, text.length, "en", (start) => starts.push(start) > 0);
   return starts.map((start, i) => text.slice(start, starts[i + 1]));
 }

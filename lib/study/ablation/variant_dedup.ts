@@ -31,7 +31,7 @@ export async function withoutDuplicates(
     state: path.join(own, "state"),
   });
   // Without documents there is no value either.
-  if (!existsSync(parts)) return { files: await jsonlFiles("pipelineVariants", texts), duplicates: 0 };
+  if (!existsSync(parts)) return withoutDuplicates(folder, "none", run);
   const files: string[] = [];
   let duplicates = 0;
   for (const value of readdirSync(parts).sort()) {

@@ -112,8 +112,9 @@ class Branches {
     const here = own.length === 0 && place.folder !== undefined ? place : await this.run(place, own, names);
     if (to === this.steps.length) return this.texts(here, names);
     const next = { ...here, from: to };
-    const [on, off] = [true, false].map((with_) => names.filter((name) => has(name, to) === with_));
-    return { ...(await this.split(next, on!)), ...(await this.split(next, off!)) };
+    const on = names.filter((name) => has(name, to));
+    const off = names.filter((name) => !has(name, to));
+    return { ...(await this.split(next, on)), ...(await this.split(next, off)) };
   }
 
   /** Takes the documents of a place through some of the steps, and writes them. */
