@@ -45,4 +45,4 @@ test(`memory stays flat over ${kMegabytes} MB`, async () => {
   expect(report.kept + report.dropped.odd!).toBe(report.read);
   expect(early.length).toBeGreaterThan(0);
   expect(Math.max(...late) - Math.max(...early)).toBeLessThan(80);
-}, 600_000);
+}, 3_000_000);
