@@ -15,6 +15,8 @@ const kColours = [
   "#999933",
   "#332288",
   "#999999",
+  "#44aa99",
+  "#ddcc77",
 ];
 const kWidth = 820;
 const kHeight = 440;

@@ -93,7 +93,8 @@ test("the study of a small crawl: texts, models, tables and charts", { timeout: 
     expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
     expect(svg).not.toMatch(/NaN|undefined/);
   }
-  expect(scoresTable(study).split("\n")).toHaveLength(2 + 13);
+  expect(scoresTable(study).split("\n")).toHaveLength(2 + 13 + 2);
+  expect(scoresTable(study)).toMatch(/apart by chance alone\.$/);
   expect(study.mix.filtered).toEqual({ one: expect.closeTo(0.5, 1), two: expect.closeTo(0.5, 1) });
   expect(mixTable(study)).toContain("| one |");
   expect(removedTable(study)).toContain(

@@ -119,7 +119,7 @@ export function finewebFindings(study: Fineweb): Finding[] {
 /** Scores at the end: mean ± half the 95 % interval over seeds. */
 export function scoresTable(study: Fineweb): string {
   const metrics = metricsIn(study).filter(({ name }) => !name.startsWith("accuracy, "));
-  return markdownTable(
+  const table = markdownTable(
     ["texts", "passages", ...metrics.map(({ name }) => name)],
     variantsIn(study).map((variant) => [
       variant,
@@ -127,6 +127,13 @@ export function scoresTable(study: Fineweb): string {
       ...metrics.map((metric) => meanText(endsOf(study, variant, metric), metric.better < 0 ? 4 : 3)),
     ]),
   );
+  const { planted, removed } = study.junk;
+  if (removed < planted) return table;
+  const [once, again] = ["filtered", "junk-filtered"].map((name) =>
+    mean(endsOf(study, name, metricOf(study, kMean))),
+  );
+  const apart = Math.abs(once! - again!).toFixed(4);
+  return `${table}\n\nNothing of the junk is left, so "junk-filtered" is the text of "filtered", drawn anew: their means are ${apart} bits a byte apart by chance alone.`;
 }
 
 /** Which part of the text is of which package, before and after the filters. */

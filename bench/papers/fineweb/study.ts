@@ -26,7 +26,7 @@ import {
 import { crawlVariants } from "./texts.ts";
 
 export const kFineweb = {
-  seeds: 3,
+  seeds: 5,
   vocabSize: 2048,
   hidden: 64,
   layers: 2,
