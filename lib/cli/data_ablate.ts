@@ -93,7 +93,7 @@ export default command({
       interrupt.end();
     }
     if (stopped) {
-      note(`Stopped. Go on: ${program()} data ablate ${config} --resume`);
+      note(`Stopped. Go on: ${program()} data ablate ${config} --resume, with the same flags`);
       process.exitCode = 130;
     } else if (!json) process.stdout.write(`report in ${path.join(given.out, "ablation", "report.html")}\n`);
   },

@@ -35,7 +35,7 @@ export default command({
     if (share.of > 1) note(`process ${share.rank} of ${share.of}`);
     const progress = showTasks(json);
     const remark = "Stopping. Tasks that are through stay. Once more to stop at once.";
-    const goOn = `data run ${file}${flags.state ? ` --state ${flags.state}` : ""}`;
+    const goOn = `data run ${file}, with the same flags`;
     const report = await untilInterrupted({ remark, goOn }, (signal) =>
       pipeline(steps)
         .run({ ...rest, state, workers, share, signal, onProgress: progress.show })

@@ -16,7 +16,7 @@ import {
 import type { Share } from "./share.ts";
 import type { Reader, Step, StepDescription, Writer } from "./step.ts";
 import { type Counts, sumCounts } from "./task_counts.ts";
-import { removeLeftovers } from "./task_outputs.ts";
+import { refuseSurplus, removeLeftovers } from "./task_outputs.ts";
 
 export interface RunOptions {
   /** Shares of the input; task t reads files t, t + tasks, …, and writes its own outputs. Default: one for each file. */
@@ -102,6 +102,7 @@ async function runPipeline(
     { tasks, rejected, files },
   );
   const state = options.state === undefined ? undefined : await PipelineState.open(options.state, identity);
+  await refuseSurplus(outputFolders(steps, rejected), tasks);
   const unlock = await state?.lock(share);
   try {
     return await runShare(reader, steps, { files, tasks, rejected, state, workers, share, signal }, options);
@@ -157,7 +158,7 @@ async function runShare(
         const task: Task = {
           task: t,
           tasks,
-          files: files.filter((_, k) => k % tasks === t),
+          files: everyNth(files, t, tasks),
           rejected,
           journal,
         };
@@ -261,3 +262,17 @@ function failed(failures: readonly TaskFailure[], of: number, state: string | un
     failures,
   );
 }
+
+/** Elements `from`, `from` + `step`, … */
+function everyNth<T>(all: readonly T[], from: number, step: number): T[] {
+  const found: T[] = [];
+  for (let k = from; k < all.length; k += step) found.push(all[k]!);
+  return found;
+}
+
+/** Where writers and statistics write, and the run itself. */
+const outputFolders = (steps: readonly Step[], rejected: string | undefined): string[] =>
+  [
+    ...steps.map(({ description: { step, options } }) => /^(write|stats)\./.test(step) && options.dir),
+    rejected,
+  ].filter((dir) => typeof dir === "string");

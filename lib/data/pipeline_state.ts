@@ -54,17 +54,21 @@ export class PipelineState {
   /** Opens or begins a state. Throws ConfigError, saying what differs, if it is of another pipeline. */
   static async open(dir: string, identity: Identity): Promise<PipelineState> {
     const file = path.join(dir, "pipeline.json");
-    const text = await readTextIfThere(file);
+    let text = await readTextIfThere(file);
     if (text === undefined) {
       const others = await namesIn(dir);
-      if (others.some((name) => !name.startsWith("pipeline.json.tmp-"))) {
+      // A process that shares the tasks may have begun it in between.
+      text = await readTextIfThere(file);
+      if (text === undefined && others.some((name) => !/^pipeline\.json(\.tmp-|$)/.test(name))) {
         throw new ConfigError(
           `pipeline: state ${dir} holds ${others.slice(0, 3).join(", ")} and no pipeline.json, an empty folder or a state was needed. Take another folder`,
           "state",
         );
       }
-      await writeJson(file, identity);
-      return new PipelineState(dir);
+      if (text === undefined) {
+        await writeJson(file, identity);
+        return new PipelineState(dir);
+      }
     }
     const found = parseJson(text, file);
     const difference = isObject(found) ? differenceOf(found, identity) : "it is no object";

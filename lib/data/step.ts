@@ -29,6 +29,8 @@ export interface TaskContext {
 export interface Output {
   /** Resolves when there is room for more; the bytes are not to be changed after. Throws what the system says. */
   write(content: string | Uint8Array): Promise<void>;
+  /** Nothing more is written to it: its memory goes back. What isn't finished by its step is by the pipeline. */
+  finish(): Promise<void>;
 }
 
 /** Name of a task's output without its ending, as datatrove has it: 00000. */
@@ -45,7 +47,7 @@ export interface Writer extends Step {
   readonly rejected?: string | undefined;
 }
 
-/** A step that judges each document by itself. */
+/** A step that judges each document by itself; its verdict on a document that it keeps has the text. */
 export interface Filter extends Step {
   apply(document: Document): Verdict | Promise<Verdict>;
 }
@@ -66,7 +68,12 @@ export function filterStep(
 ): Filter {
   return {
     description: { step, options },
-    apply,
+    apply: (document) => {
+      const verdict = apply(document);
+      return verdict instanceof Promise
+        ? verdict.then((one) => withText(one, document))
+        : withText(verdict, document);
+    },
     async *run(documents, context) {
       for await (const document of documents) {
         const verdict = await apply(document);
@@ -82,3 +89,6 @@ export function filterStep(
     },
   };
 }
+
+const withText = (verdict: Verdict, { text }: Document): Verdict =>
+  verdict.keep && verdict.text === undefined ? { ...verdict, text } : verdict;

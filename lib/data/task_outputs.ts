@@ -1,8 +1,9 @@
-import { appendFile, mkdir, rm } from "node:fs/promises";
+import { appendFile, mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError } from "../core/errors.ts";
 import { readTextIfThere } from "../io/read_text.ts";
 import { type Compression, StagedFile, stagedName } from "../io/staged_file.ts";
+import { withPath } from "../io/system_error.ts";
 import type { Output } from "./step.ts";
 
 /**
@@ -11,6 +12,7 @@ import type { Output } from "./step.ts";
  */
 export class TaskOutputs {
   private readonly files = new Map<string, Promise<StagedFile>>();
+  private readonly named = new Set<StagedFile>();
 
   /** `journal` is undefined where nothing is remembered of the run. */
   constructor(private readonly journal?: string) {}
@@ -33,13 +35,19 @@ export class TaskOutputs {
   async commit(): Promise<void> {
     const files = await Promise.all(this.files.values());
     for (const file of files) await file.finish();
-    for (const file of files) await file.commit();
+    for (const file of files) {
+      await file.commit();
+      this.named.add(file);
+    }
   }
 
-  /** Removes what the task has written so far. */
+  /** Removes what the task has written so far, what has its name already included. */
   async discard(): Promise<void> {
-    for (const opened of await Promise.allSettled(this.files.values()))
-      if (opened.status === "fulfilled") await opened.value.discard();
+    for (const opened of await Promise.allSettled(this.files.values())) {
+      if (opened.status !== "fulfilled") continue;
+      await opened.value.discard();
+      if (this.named.has(opened.value)) await rm(opened.value.file, { force: true });
+    }
   }
 
   private async note(file: string): Promise<void> {
@@ -48,6 +56,29 @@ export class TaskOutputs {
     await appendFile(this.journal, `${JSON.stringify(file)}\n`);
   }
 }
+
+/**
+ * Throws ConfigError if a folder of outputs holds files of tasks that this run doesn't have: of an earlier run with more
+ * tasks, whose documents a reader would find a second time.
+ */
+export async function refuseSurplus(dirs: readonly string[], tasks: number): Promise<void> {
+  for (const dir of dirs) {
+    for (const name of await namesBelow(dir)) {
+      const [, task] = /^(?:\d{3}_)?(\d{5,})\.\w/.exec(path.basename(name)) ?? [];
+      if (task === undefined || Number(task) < tasks) continue;
+      throw new ConfigError(
+        `pipeline: ${path.join(dir, name)} is of an earlier run with more tasks than these ${tasks}. Remove ${dir}, or take another folder`,
+        "tasks",
+      );
+    }
+  }
+}
+
+const namesBelow = (dir: string): Promise<string[]> =>
+  readdir(dir, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw withPath(error, dir);
+  });
 
 /** Removes what a task left that was killed, with or without its final name, and then the journal. */
 export async function removeLeftovers(journal: string): Promise<void> {

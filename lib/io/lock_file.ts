@@ -16,6 +16,11 @@ const kGone = 90_000;
 
 const holderLine = `${process.pid} ${hostname()}\n`;
 
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+}
+
 /** Locks of this process. */
 const held = new Set<string>();
 
@@ -33,7 +38,7 @@ export async function takeLock(file: string): Promise<Lock> {
       const where = holder.host === hostname() ? "" : ` of ${holder.host}`;
       return { holder: `process ${holder.pid}${where}`, pid: holder.pid };
     }
-    await rm(full, { force: true });
+    await removeStale(full, holder);
   }
   held.add(full);
   const beat = setInterval(() => {
@@ -46,6 +51,27 @@ export async function takeLock(file: string): Promise<Lock> {
       await rm(full, { force: true });
     },
   };
+}
+
+/** Milliseconds after which a process that began to remove a stale lock is taken for gone. */
+const kRemoving = 5000;
+
+/**
+ * Removes a lock whose holder is gone, one process at a time: another may have removed it meanwhile and made its own, which
+ * stays.
+ */
+async function removeStale(file: string, stale: Holder | undefined): Promise<void> {
+  const guard = `${file}.stale`;
+  if (!(await create(guard))) {
+    if ((await silentMs(guard)) > kRemoving) await rm(guard, { force: true });
+    return sleep(20);
+  }
+  try {
+    const now = await holderOf(file);
+    if (now?.pid === stale?.pid && now?.host === stale?.host) await rm(file, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
 }
 
 async function create(file: string): Promise<boolean> {
@@ -62,12 +88,12 @@ async function create(file: string): Promise<boolean> {
 const touch = (file: string): Promise<void> => writeFile(file, holderLine, { flag: "r+" });
 
 /** Undefined while the pid is still to be written. */
-async function holderOf(file: string): Promise<{ pid: number; host: string } | undefined> {
+async function holderOf(file: string): Promise<Holder | undefined> {
   const [pid = "", host = hostname()] = (await readFile(file, "utf8").catch(() => "")).trim().split(" ");
   return Number.parseInt(pid, 10) > 0 ? { pid: Number.parseInt(pid, 10), host } : undefined;
 }
 
-async function isAlive(file: string, { pid, host }: { pid: number; host: string }): Promise<boolean> {
+async function isAlive(file: string, { pid, host }: Holder): Promise<boolean> {
   if (host !== hostname()) return (await silentMs(file)) < kGone;
   if (pid === process.pid) return false; // of a process before this one that had the same number
   try {

@@ -46,11 +46,14 @@ async function* unzstded(source: Readable): AsyncGenerator<Uint8Array> {
   const decompress = new Decompress((bytes) => {
     if (bytes.length > 0) out.push(bytes);
   });
+  let isEmpty = true;
   for await (const chunk of source as AsyncIterable<Buffer>) {
+    isEmpty &&= chunk.length === 0;
     decompress.push(chunk);
     yield* out;
     out = [];
   }
+  if (isEmpty) throw new Error("there is none");
   decompress.push(new Uint8Array(0), true);
   yield* out;
 }

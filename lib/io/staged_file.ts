@@ -66,6 +66,7 @@ export class StagedFile {
 
   /** All is on disk, under the temporary name. */
   async finish(): Promise<void> {
+    if (this.finished) return;
     await this.flush();
     this.finished = true;
     this.head.end();

@@ -209,6 +209,31 @@ test("a state of another pipeline is refused, with the difference", async () => 
   expect(await refusal(judged(dir, { tasks: 5 }).run)).toContain("files was 5, now it is 6");
 });
 
+test("a run with fewer tasks than before is refused while the outputs of those lie there", async () => {
+  const dir = tempDir();
+  await judged(dir, { tasks: 5 }).run;
+  const again = await error(judged(dir, { tasks: 2, state: path.join(dir, "other") }).run);
+  expect(again).toBeInstanceOf(ConfigError);
+  expect(again.message).toMatch(
+    /kept\/0000[2-4]\.jsonl\.gz is of an earlier run with more tasks than these 2/,
+  );
+});
+
+test("a full part of an output is closed: files don't pile up", async () => {
+  const dir = tempDir();
+  const files = writeDocuments(path.join(dir, "in"), 1, 400);
+  const parts = write.jsonl(path.join(dir, "out"), { maxBytesPerFile: 1, compression: "none" });
+  let open = 0;
+  const watch = filterStep("watch", {}, () => {
+    open = Math.max(open, readdirSync("/proc/self/fd").length);
+    return { keep: true };
+  });
+  const before = readdirSync("/proc/self/fd").length;
+  await pipeline([read.jsonl(files), watch, parts]).run();
+  expect(readdirSync(path.join(dir, "out"))).toHaveLength(400);
+  expect(open - before).toBeLessThan(40);
+});
+
 test("what can't run is refused before anything is written", async () => {
   const dir = tempDir();
   const reader = read.jsonl(writeDocuments(dir, 2, 2));

@@ -49,6 +49,12 @@ test("JSONL plain, gzipped and as zstd of several frames is the same", async () 
     expect(await documentsOf(read.jsonl(path.join(dir, name)))).toEqual(documents);
 });
 
+test.each([".gz", ".zst"])("an empty %s file fails the task", async (suffix) => {
+  const file = path.join(tempDir(), `a.jsonl${suffix}`);
+  writeFileSync(file, "");
+  await expect(pipeline([read.jsonl(file)]).run()).rejects.toThrow(/damaged/);
+});
+
 test.each([".gz", ".zst"])("a cut-off %s file fails the task, with the line", async (suffix) => {
   await init();
   const bytes = Buffer.from(lines(someDocuments(0, 3000)));

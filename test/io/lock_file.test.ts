@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { existsSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { takeLock } from "../../lib/io/lock_file.ts";
 import { tempDir } from "../support/temp_dir.ts";
@@ -45,3 +47,31 @@ test("a lock of another machine holds while its file is touched", async () => {
   utimesSync(file, before, before);
   await (await taken(file))();
 });
+
+test("of several processes that find a stale lock, one gets it", async () => {
+  const lockFile = path.resolve(import.meta.dirname, "../../dist/io/lock_file.js");
+  const program = `
+    import { takeLock } from ${JSON.stringify(pathToFileURL(lockFile).href)};
+    while (Date.now() < Number(process.argv[2])) {}
+    const lock = await takeLock(process.argv[1]);
+    console.log("release" in lock ? "got" : "held");
+    setTimeout(() => {}, 3000);`;
+  for (let round = 0; round < 3; round++) {
+    const file = path.join(tempDir(), "a.lock");
+    writeFileSync(file, `4194304 ${hostname()}\n`);
+    const start = String(Date.now() + 1500);
+    const said = await Promise.all(
+      Array.from(
+        { length: 4 },
+        () =>
+          new Promise<string>((resolve, reject) => {
+            const args = ["--input-type=module", "--eval", program, file, start];
+            execFile(process.execPath, args, (error, stdout) =>
+              error ? reject(error) : resolve(stdout.trim()),
+            );
+          }),
+      ),
+    );
+    expect(said.sort()).toEqual(["got", "held", "held", "held"]);
+  }
+}, 120_000);

@@ -39,6 +39,7 @@ export function jsonl(dir: string, options: JsonlOptions = {}): Writer {
         let file = open.get(target);
         if (!file || (maxBytesPerFile !== undefined && file.bytes + line.length > maxBytesPerFile)) {
           const parts = (file?.parts ?? 0) + 1;
+          await file?.output.finish();
           const name = maxBytesPerFile === undefined ? target : partOf(target, parts - 1);
           file = { output: await context.create(name, compression), bytes: 0, parts };
           open.set(target, file);

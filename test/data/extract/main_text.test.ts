@@ -190,7 +190,7 @@ test("the step: the title, plain text of WET files, its description, wrong optio
     metadata: { title: "The title & more" },
   });
   const plain = { id: "1", text: "a <b>\n c", metadata: { contentType: "text/plain" } };
-  expect(await step.apply(plain)).toEqual({ keep: true });
+  expect(await step.apply(plain)).toEqual({ keep: true, text: plain.text });
   expect(step.description).toEqual({ step: "extract.mainText", options: { timeoutMs: 1000 } });
   expect(() => mainText({ timeoutMs: -1 })).toThrow(ConfigError);
   expect(() => mainText({ timeout: 1 } as object)).toThrow(ConfigError);

@@ -23,6 +23,7 @@ test("a document in a wanted language is kept, and its language written down", a
   const verdict = await apply(english, { languages: "en" });
   expect(verdict).toEqual({
     keep: true,
+    text: english,
     metadata: { language: "en", languageScore: expect.closeTo(0.97, 1) },
   });
   expect(await apply(german, { languages: ["en", "de"] })).toMatchObject({ metadata: { language: "de" } });

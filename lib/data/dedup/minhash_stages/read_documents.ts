@@ -4,7 +4,7 @@ import { readLines } from "../../../io/lines.ts";
 
 /** A line of a JSONL file with a text. */
 export interface DocumentLine {
-  /** From 0, without counting empty lines. */
+  /** From 0, without counting empty lines and rows with an empty text, which datatrove's reader passes over too. */
   readonly number: number;
   readonly raw: string;
   readonly row: Readonly<Record<string, unknown>> & { readonly text: string };
@@ -25,6 +25,7 @@ export async function* readDocuments(file: string): AsyncGenerator<DocumentLine,
     }
     if (!isObject(row) || typeof row.text !== "string")
       throw new FormatError(`${file}:${line}: an object with a string "text" was needed.`, file, line);
+    if (row.text === "") continue;
     yield { number: number++, raw, row: row as DocumentLine["row"], line };
   }
 }
