@@ -50,6 +50,10 @@ export default command({
         const { name, file } = splitName(named);
         const questions = await readQuestions(file);
         const key = name ?? path.basename(file).replace(/\.(jsonl(\.gz)?|parquet)$/, "");
+        if (key in choices)
+          throw new UsageError(
+            `eval: two sets of questions are called ${key}, other names were needed: name=${file}`,
+          );
         choices[key] = await evaluateChoices(model, tokenizer, questions, { batchTokens });
       }
       if (options.json) printJson({ ...text, ...(options.choices.length > 0 ? { choices } : {}) });

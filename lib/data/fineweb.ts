@@ -2,6 +2,7 @@ import path from "node:path";
 import { ConfigError } from "../core/errors.ts";
 import { refuseUnknown } from "../core/options.ts";
 import { takeLock } from "../io/lock_file.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { type MinhashProgress, minhash } from "./dedup/minhash.ts";
 import { mainText } from "./extract/main_text.ts";
 import * as filter from "./filters/index.ts";
@@ -119,6 +120,8 @@ export async function runFineweb(
 ): Promise<FinewebReport> {
   refuseUnknown(kWhere, run, ["workers", "share", "signal", "onProgress"]);
   const { workers = 1, share, signal, onProgress } = run;
+  // It is needed last, and told of first.
+  if (options.tokenizer !== undefined) await loadTokenizer(options.tokenizer);
   const at = placesIn(options.output);
   const phase = (name: "filter" | "write") => ({
     state: path.join(at.state, name),

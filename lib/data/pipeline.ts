@@ -16,7 +16,7 @@ import {
 import type { Share } from "./share.ts";
 import type { Reader, Step, StepDescription, Writer } from "./step.ts";
 import { type Counts, sumCounts } from "./task_counts.ts";
-import { refuseSurplus, removeLeftovers } from "./task_outputs.ts";
+import { refuseInputs, refuseSurplus, removeLeftovers } from "./task_outputs.ts";
 
 export interface RunOptions {
   /** Shares of the input; task t reads files t, t + tasks, …, and writes its own outputs. Default: one for each file. */
@@ -96,6 +96,7 @@ async function runPipeline(
   const rejected = rejectedOf(steps, options);
   signal.throwIfAborted();
   const files = await reader.files();
+  refuseInputs("pipeline", outputFolders(steps, rejected), files);
   const { tasks = files.length } = options;
   const identity = await identityOf(
     all.map(({ description }) => description),

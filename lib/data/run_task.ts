@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import { MixwrightError } from "../core/errors.ts";
+import { ConfigError, MixwrightError } from "../core/errors.ts";
+import { isObject } from "../io/json.ts";
 import type { Document } from "./document.ts";
 import { Rejected } from "./rejected.ts";
 import type { Reader, Step, TaskContext } from "./step.ts";
@@ -169,6 +170,11 @@ class TaskRun {
       own.start();
       for await (const document of step.run(source, this.contextOf(k))) {
         own.stop();
+        if (!isDocument(document))
+          throw new ConfigError(
+            `handed on ${JSON.stringify(document)?.slice(0, 80)}, a document { id, text, metadata } was needed`,
+            "steps",
+          );
         counts.out++;
         yield document;
         own.start();
@@ -246,3 +252,6 @@ export function failureOf(task: number, error: unknown): TaskFailure {
   const { step, document, file, cause } = error;
   return { task, step, document, file, message: (cause as Error)?.message ?? String(cause) };
 }
+
+const isDocument = ({ id, text, metadata }: Document): boolean =>
+  typeof id === "string" && typeof text === "string" && isObject(metadata);

@@ -1,3 +1,5 @@
+import { ConfigError } from "../core/errors.ts";
+import { isObject } from "../io/json.ts";
 import type { Compression } from "../io/staged_file.ts";
 import type { Document, Verdict } from "./document.ts";
 
@@ -66,6 +68,12 @@ export function filterStep(
   options: Readonly<Record<string, unknown>>,
   apply: (document: Document) => Verdict | Promise<Verdict>,
 ): Filter {
+  if (typeof apply !== "function") {
+    throw new ConfigError(
+      `step.filter: ${step} has a ${typeof apply} for its judgement, a function was needed behind its name and options`,
+      "apply",
+    );
+  }
   return {
     description: { step, options },
     apply: (document) => {
@@ -76,7 +84,7 @@ export function filterStep(
     },
     async *run(documents, context) {
       for await (const document of documents) {
-        const verdict = await apply(document);
+        const verdict = checked(step, await apply(document));
         if (!verdict.keep) {
           await context.drop(step, verdict.reason, document);
           continue;
@@ -92,3 +100,17 @@ export function filterStep(
 
 const withText = (verdict: Verdict, { text }: Document): Verdict =>
   verdict.keep && verdict.text === undefined ? { ...verdict, text } : verdict;
+
+/** Throws ConfigError for what is no verdict: a function of the user's may return anything. */
+function checked(step: string, verdict: Verdict): Verdict {
+  const { keep, text, metadata, reason } = (verdict ?? {}) as Readonly<Record<string, unknown>>;
+  const isVerdict =
+    keep === true
+      ? (text === undefined || typeof text === "string") && (metadata === undefined || isObject(metadata))
+      : keep === false && typeof reason === "string" && reason !== "";
+  if (isVerdict) return verdict;
+  throw new ConfigError(
+    `${step}: a document was judged ${JSON.stringify(verdict)?.slice(0, 80)}, { keep: true } (with text and metadata, where they change) or { keep: false, reason } was needed`,
+    "apply",
+  );
+}

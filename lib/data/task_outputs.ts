@@ -57,6 +57,17 @@ export class TaskOutputs {
   }
 }
 
+/** Throws ConfigError if an input file lies in a folder of outputs: it could be written over. */
+export function refuseInputs(where: string, dirs: readonly string[], files: readonly string[]): void {
+  const outputs = new Set(dirs.map((dir) => path.resolve(dir)));
+  const inside = files.find((file) => outputs.has(path.dirname(path.resolve(file))));
+  if (inside === undefined) return;
+  throw new ConfigError(
+    `${where}: ${inside} is read and lies in ${path.dirname(inside)}, which is written to. Take another folder for the output`,
+    "dir",
+  );
+}
+
 /**
  * Throws ConfigError if a folder of outputs holds files of tasks that this run doesn't have: of an earlier run with more
  * tasks, whose documents a reader would find a second time.

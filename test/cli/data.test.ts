@@ -64,7 +64,7 @@ test("data run: Ctrl-C ends it cleanly, and a rerun goes on", { timeout: 180_000
   });
   expect([stopped.code, stopped.signal]).toEqual([130, null]);
   expect(stopped.stderr).toMatch(
-    /Stopping\. Tasks that are through stay.*\nStopped\. Go on: .* data run .*p\.yaml\n$/,
+    /Stopping\. Tasks that are through stay.*\nStopped\. Go on: .* data run .*p\.yaml, with the same flags\n$/,
   );
   const through = readdirSync(path.join(dir, "state/completions")).length;
   expect(through).toBeLessThan(40);

@@ -43,18 +43,25 @@ test("data fineweb: killed at random moments, it loses and doubles nothing", {
   const seed = Date.now();
   const random = new Random(seed);
   let kills = 0;
-  for (let tries = 0; tries < 12 && kills < 8; tries++) {
+  let longest = ms * 0.25;
+  for (let tries = 0; tries < 20 && kills < 8; tries++) {
     let timer: NodeJS.Timeout | undefined;
     const killed = mixwright(flags, {
       // From its first word on, as starting takes longer than the rest.
       onLine: (_, child) => {
-        timer ??= setTimeout(() => child.kill("SIGKILL"), random.uniform() * ms * 0.25);
+        timer ??= setTimeout(() => child.kill("SIGKILL"), random.uniform() * longest);
       },
     });
     const { signal } = await killed;
     clearTimeout(timer);
-    if (signal !== "SIGKILL") break;
-    kills++;
+    if (signal === "SIGKILL") kills++;
+    else if (kills > 1) break;
+    else {
+      // The machine was slower when the whole run was timed: once more from the beginning, and sooner.
+      longest /= 2;
+      kills = 0;
+      rmSync(out, { recursive: true });
+    }
   }
   expect(kills, `kills, seed ${seed}`).toBeGreaterThan(1);
   const last = objectsIn(await works(flags)).at(-1)!;

@@ -219,6 +219,27 @@ test("a run with fewer tasks than before is refused while the outputs of those l
   );
 });
 
+test("an output among the inputs is refused, and so is what is no verdict or no document", async () => {
+  const dir = tempDir();
+  const files = writeDocuments(path.join(dir, "in"), 2, 5);
+  const run = (...steps: Step[]) => error(pipeline([read.jsonl(files), ...steps]).run());
+  const before = folderBytes(path.join(dir, "in"));
+  expect((await run(write.jsonl(path.join(dir, "in"), { compression: "none" }))).message).toMatch(
+    /is read and lies in .*in, which is written to/,
+  );
+  expect(folderBytes(path.join(dir, "in"))).toEqual(before);
+  for (const odd of [undefined, true, { keep: true, text: 5 }, { keep: false }, { keep: false, reason: "" }])
+    expect((await run(filterStep("odd", {}, () => odd as never))).message).toMatch(/odd.*was needed/);
+  const lost = {
+    description: { step: "lost", options: {} },
+    async *run(documents: AsyncIterable<object>) {
+      for await (const document of documents) yield { ...document, text: undefined } as never;
+    },
+  };
+  expect((await run(lost)).message).toMatch(/lost .*a document \{ id, text, metadata \} was needed/);
+  expect(() => filterStep("odd", {}, undefined as never)).toThrow(/a function was needed/);
+});
+
 test("a full part of an output is closed: files don't pile up", async () => {
   const dir = tempDir();
   const files = writeDocuments(path.join(dir, "in"), 1, 400);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { Random } from "../../lib/core/random.ts";
@@ -57,10 +57,17 @@ test.each(["1", "2"])(
     const random = new Random(seed);
     let kills = 0;
     let last: Ended | undefined;
+    let longest = whole.ms * 0.7;
     for (let i = 0; i < 30 && !last; i++) {
-      const ended = await run([dir, workers], { killAfterMs: random.uniform() * whole.ms * 0.7 });
+      const ended = await run([dir, workers], { killAfterMs: random.uniform() * longest });
       if (ended.killed) kills++;
-      else last = ended;
+      else if (kills > 1) last = ended;
+      else {
+        // The machine was slower when the whole run was timed: once more from the beginning, and sooner.
+        longest /= 2;
+        kills = 0;
+        rmSync(dir, { recursive: true });
+      }
     }
     expect(kills, `kills, seed ${seed}`).toBeGreaterThan(1);
     last ??= await run([dir, workers]);

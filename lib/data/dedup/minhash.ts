@@ -7,6 +7,7 @@ import { writeFileAtomically } from "../../io/atomic.ts";
 import { parseJson } from "../../io/json.ts";
 import { takeLock } from "../../io/lock_file.ts";
 import { type Input, jsonlFiles } from "../readers/input_files.ts";
+import { refuseInputs } from "../task_outputs.ts";
 import type { Keep } from "./minhash_stages/clusters.ts";
 import { readDone } from "./minhash_stages/layout.ts";
 import type { MinhashTask } from "./minhash_stages/task.ts";
@@ -101,6 +102,7 @@ async function runStages(
   const wanted = run.stages ?? stages;
   for (const stage of wanted) checkOneOf(`${kWhere}.run`, "stages", stage, stages);
   const inputs = await jsonlFiles(kWhere, input);
+  refuseInputs(kWhere, [output], inputs);
   const { buckets } = settings;
   const files = inputs.map((_, file) => file);
   const [signatures, pairs, clusters, filter] = stages.map((stage) => path.join(state, stage)) as [

@@ -94,6 +94,7 @@ test.skipIf(!udhr)("315 sentences have the language and score that fastText give
     const [[code, score]] = lid176_top3 as [[string, number]];
     expect(await filter.apply(documentOf(text))).toEqual({
       keep: true,
+      text,
       metadata: { language: code, languageScore: expect.closeTo(score, 4) },
     });
   }
