@@ -3,11 +3,14 @@ import path from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ConfigError, FormatError } from "../../lib/core/errors.ts";
+import { openCorpus } from "../../lib/data/open_corpus.ts";
 import { openTokenFile } from "../../lib/data/token_file.ts";
 import { writeTokenFile } from "../../lib/data/write_token_file.ts";
 import { loadTokenizer } from "../../lib/text/tokenizer.ts";
+import { trainTokenizer } from "../../lib/text/train_tokenizer.ts";
 import { goldenTokenizers } from "../support/golden_tokenizer.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { someTexts } from "../support/texts.ts";
 
 const hex = (file: string) => readFileSync(file).toString("hex");
 
@@ -149,4 +152,18 @@ test("an id that the file can't have is refused when read", async () => {
   const file = await written([[1, 2, 3], [4]]);
   writeFileSync(file, Buffer.from(Uint16Array.of(1, 2, 3, 100).buffer));
   await expect(reading(file)).rejects.toThrow("document 1 has id 100 at 0, the vocabulary has 100");
+});
+
+test("a token file of another tokenizer is refused where texts are trained on", async () => {
+  const [one, other] = ["one", "other"].map((name) => path.join(tempDir(), name));
+  await trainTokenizer(someTexts(30), one!, { vocabSize: 270 });
+  await trainTokenizer(someTexts(30), other!, { vocabSize: 280 });
+  const [mine, theirs] = [await loadTokenizer(one!), await loadTokenizer(other!)];
+  const file = path.join(tempDir(), "a.ds");
+  await writeTokenFile(file, [mine.encode("the fox")], { tokenizer: mine });
+  await (await openCorpus(file, mine)).close?.();
+  await expect(openCorpus(file, theirs)).rejects.toThrow(
+    /made with the tokenizer one, whose tokenizer\.json is not that of/,
+  );
+  await expect(openCorpus(path.dirname(file), theirs)).rejects.toThrow(/made with the tokenizer one/);
 });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Device, device } from "../../lib/core/device.ts";
 import { adamw } from "../../lib/optim/adamw.ts";
 import { lion } from "../../lib/optim/lion.ts";
+import { muon } from "../../lib/optim/muon.ts";
 import type { Optimizer } from "../../lib/optim/optimizer.ts";
 import { testDevice } from "../support/test_device.ts";
 
@@ -33,6 +34,12 @@ test.each([
     expect(7 * 2 + 0.07 * perTrained).toBeCloseTo(lora, 9);
   },
 );
+
+test("Lion and Muon keep one mean of a matrix: 4 bytes a parameter, beside the f32 master of a bf16 weight", () => {
+  const master = 4;
+  expect(stateBytes(lion()) - master).toBe(4);
+  expect(stateBytes(muon()) - master).toBe(4);
+});
 
 test("8 bits take a quarter of AdamW's two means and a scale for each 256", () => {
   const master = 4;
