@@ -58,6 +58,22 @@ test("the example runs, type-checks, and does what it says", () => {
   expect(existsSync(path.join(app, "pirate/model/model.safetensors"))).toBe(true);
 });
 
+test("the example of phases and replay runs as written", { timeout: 120_000 }, () => {
+  const section = readme.slice(readme.indexOf("## Train on"), readme.indexOf("## Align"));
+  const [, code] = /```ts\n([\s\S]*?)```/.exec(section)!;
+  for (const name of ["old", "new"])
+    writeJsonl(
+      path.join(app, `${name}.jsonl`),
+      Array.from({ length: 40 }, (_, i) => ({ text: `${name} ${i} ${"words that come again ".repeat(20)}` })),
+    );
+  writeFileSync(path.join(app, "phases.mjs"), code!);
+  const output = execFileSync(process.execPath, ["phases.mjs"], { cwd: app, encoding: "utf8" });
+  const lines = output.trimEnd().split("\n");
+  expect(lines).toHaveLength(40);
+  expect(lines[19]).toMatch(/^20 old 0\.0001/);
+  expect(lines[22]).toMatch(/^23 new 0\.001 /);
+});
+
 test("the commands of the section on alignment run", { timeout: 180_000 }, () => {
   const section = readme.slice(readme.indexOf("## Align"), readme.indexOf("## Names you know"));
   const [, commands] = /```sh\n([\s\S]*?)```/.exec(section)!;
