@@ -33,7 +33,10 @@ const sources = /^(lib|bench|test\/support|scripts\/gpu)\//;
 const packages = [
   ...["runner", "expect", "utils", "spy", "pretty-format"].map((name) => `@vitest/${name}`),
   ...["chai", "pathe", "tinyrainbow", "@standard-schema/spec", "zod", "@huggingface/jinja", "tokenizers"],
-  ...["hyparquet", "hyparquet-compressors", "fzstd", "hysnappy", "uplot", "yaml"],
+  ...["hyparquet", "hyparquet-compressors", "hyparquet-writer", "fzstd", "hysnappy", "uplot", "yaml"],
+  // Of the web-text pipeline, what is loaded with the library.
+  ...["chardet", "tldts", "tldts-core", "htmlparser2", "domelementtype", "domhandler", "domutils"],
+  ...["dom-serializer", "entities"],
 ];
 /** Other files, from here to the same place there: reference numbers, the model, PyTorch's side, the quickstart's texts. */
 const wordnet = ["noun", "verb", "adj", "adv"].map((part) => `dict/data.${part}`);

@@ -56,7 +56,7 @@ test("data run: the processes of torchrun share the tasks", async () => {
 
 test("data run: Ctrl-C ends it cleanly, and a rerun goes on", { timeout: 180_000 }, async () => {
   const dir = tempDir();
-  const file = pipelineFile(dir, 40, 400);
+  const file = pipelineFile(dir, 40, 3000);
   const stopped = await mixwright(["data", "run", file, "--workers", "2"], {
     onLine: (line, child) => {
       if (line.includes("· 3 of 40 tasks through")) child.kill("SIGINT");

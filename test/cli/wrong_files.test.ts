@@ -29,7 +29,11 @@ describe("one line names what is wrong with", () => {
     ["missing data", (dir) => data(`${dir}/nope.txt`), /nope\.txt: there is no such file or folder$/],
     ["a missing token file", (dir) => data(`${dir}/nope.ds`), /nope\.ds: there is no such file or folder$/],
     ["data of no kind", () => data("nope"), /nope ends in none of \.jsonl/],
-    ["a folder as data", (dir) => data(`${dir}/folder.jsonl`), /folder\.jsonl: it is a folder, a file was/],
+    [
+      "a folder as data",
+      (dir) => data(`${dir}/folder.jsonl`),
+      /openCorpus: \S+folder\.jsonl holds no token file/,
+    ],
     ["a missing folder", (dir) => ["info", `${dir}/nope`], /nope: there is no such file or folder$/],
     ["a file as folder", (dir) => ["info", `${dir}/file`], /file: it, or what it lies in, is a file; a fol/],
     [
