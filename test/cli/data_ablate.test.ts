@@ -109,7 +109,9 @@ test("data ablate: Ctrl-C ends it, and --resume ends with the same numbers", {
     },
   });
   expect([stopped.code, stopped.signal]).toEqual([130, null]);
-  expect(stopped.stderr).toMatch(/Stopped\. Go on: .* data ablate .*ablation\.yaml --resume, with the same flags\n$/);
+  expect(stopped.stderr).toMatch(
+    /Stopped\. Go on: .* data ablate .*ablation\.yaml --resume, with the same flags\n$/,
+  );
   expect(existsSync(path.join(dir, "out/ablation/report.html"))).toBe(false);
   const resumed = objectsIn(await works(["data", "ablate", file, "--resume", "--json"]));
   const whole = objectsIn(await works(["data", "ablate", file, "--json", "--out", path.join(dir, "other")]));
