@@ -122,8 +122,10 @@ function placeholder(schema: z.ZodType): string {
 
 function help(schema: z.ZodType): string {
   const { description = "" } = schema;
-  if (schema instanceof z.ZodDefault && schema.def.defaultValue !== false)
-    return `${description} (default ${schema.def.defaultValue})`;
+  const value = schema instanceof z.ZodDefault ? schema.def.defaultValue : undefined;
+  const isNone =
+    value === undefined || value === false || (isObject(value) && Object.keys(value).length === 0);
+  if (!isNone && String(value) !== "") return `${description} (default ${value})`;
   return schema.isOptional() ? description : `${description} (needed)`;
 }
 

@@ -253,5 +253,9 @@ export function failureOf(task: number, error: unknown): TaskFailure {
   return { task, step, document, file, message: (cause as Error)?.message ?? String(cause) };
 }
 
-const isDocument = ({ id, text, metadata }: Document): boolean =>
-  typeof id === "string" && typeof text === "string" && isObject(metadata);
+/** A step of the user's may hand on anything. */
+const isDocument = (value: unknown): value is Document =>
+  isObject(value) &&
+  typeof value.id === "string" &&
+  typeof value.text === "string" &&
+  isObject(value.metadata);

@@ -236,6 +236,13 @@ test("an output among the inputs is refused, and so is what is no verdict or no 
       for await (const document of documents) yield { ...document, text: undefined } as never;
     },
   };
+  const nothing = {
+    ...lost,
+    async *run(documents: AsyncIterable<object>) {
+      for await (const _ of documents) yield undefined as never;
+    },
+  };
+  expect((await run(nothing)).message).toMatch(/lost .*handed on undefined, a document/);
   expect((await run(lost)).message).toMatch(/lost .*a document \{ id, text, metadata \} was needed/);
   expect(() => filterStep("odd", {}, undefined as never)).toThrow(/a function was needed/);
 });

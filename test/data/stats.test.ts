@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { pipeline } from "../../lib/data/pipeline.ts";
 import { jsonl } from "../../lib/data/readers/jsonl.ts";
 import { droppedExamples, firstDocuments } from "../../lib/data/stats/examples.ts";
-import { addValue, boundOf, curveOf, meanOf, noValues, quantileOf } from "../../lib/data/stats/histogram.ts";
+import { addValue, boundOf, curveOf, meanOf, noValues } from "../../lib/data/stats/histogram.ts";
 import { histograms, readHistograms } from "../../lib/data/stats/histograms.ts";
 import { kMeasures, measuresOf } from "../../lib/data/stats/measures.ts";
 import { filterStep } from "../../lib/data/step.ts";
@@ -54,16 +54,12 @@ test("no text has a measure outside of its range", () => {
   );
 });
 
-test("a histogram keeps counts, mean and quantiles to its bins", () => {
+test("a histogram keeps counts by bin, and the mean", () => {
   const histogram = noValues();
   const values = Array.from({ length: 1000 }, (_, i) => i + 1);
   for (const value of [...values, Number.NaN]) addValue(histogram, "count", value);
   expect(histogram.values).toBe(1000);
   expect(meanOf(histogram)).toBe(500.5);
-  for (const q of [0.1, 0.5, 0.9]) {
-    const found = quantileOf(histogram, "count", q);
-    expect(Math.abs(found / (1000 * q) - 1)).toBeLessThan(0.02);
-  }
   expect(curveOf(histogram, "count").reduce((sum, [, share]) => sum + share, 0)).toBeCloseTo(1, 12);
   expect(boundOf("count", 5)).toBe(2);
   const shares = noValues();
@@ -101,7 +97,10 @@ test("a pipeline's histograms are the same however it is cut into tasks, and its
   }
   expect(before.characters!.values).toBe(31);
   expect(after.characters!.values).toBe(report.kept);
-  expect(quantileOf(after.characters!, "count", 0)).toBeGreaterThanOrEqual(boundOf("count", 30));
+  const shortest = Math.min(
+    ...curveOf(after.characters!, "count").flatMap(([x, share]) => (share > 0 ? [x] : [])),
+  );
+  expect(shortest).toBeGreaterThanOrEqual(boundOf("count", 30));
 
   const dropped = await droppedExamples(path.join(dir, "rejected3"), 2);
   expect(dropped.map(({ step, reason }) => [step, reason])).toEqual([

@@ -37,23 +37,6 @@ export function addHistogram(to: Histogram, from: Histogram): void {
   to.sum += from.sum;
 }
 
-/** The value below which a share `q` of all lies, as exact as the bins are. NaN without values. */
-export function quantileOf({ bins, values }: Histogram, kind: Measure["kind"], q: number): number {
-  let below = 0;
-  const indices = Object.keys(bins)
-    .map(Number)
-    .sort((a, b) => a - b);
-  for (const index of indices) {
-    const n = bins[index]!;
-    if (below + n >= q * values) {
-      const [low, high] = [boundOf(kind, index), boundOf(kind, index + 1)];
-      return kind === "share" && index === 100 ? 1 : low + ((high - low) * (q * values - below)) / n;
-    }
-    below += n;
-  }
-  return Number.NaN;
-}
-
 /** Lower bound of each bin up to the last one with values, and the share of all values that it holds. */
 export function curveOf({ bins, values }: Histogram, kind: Measure["kind"]): [number, number][] {
   const last = Math.max(-1, ...Object.keys(bins).map(Number));

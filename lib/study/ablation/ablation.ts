@@ -100,15 +100,12 @@ async function* textsOf(files: readonly string[]): AsyncGenerator<string> {
 const tokenFileOf = (out: string, variant: string): string => path.join(out, "tokens", `${variant}.ds`);
 
 /** Whole batches in the tokens that every variant has. */
-function stepsOf(
-  { tokens, batchTokens, seeds: _ }: AblationSettings,
-  all: ReadonlyMap<string, number>,
-): number {
+function stepsOf({ tokens, batchTokens }: AblationSettings, all: ReadonlyMap<string, number>): number {
   const [smallest, fewest] = [...all].reduce((a, b) => (b[1] < a[1] ? b : a));
   if ((tokens ?? batchTokens) > fewest) {
     throw new ConfigError(
-      `ablate: the variant ${smallest} has ${fewest} tokens, ${tokens === undefined ? `a batch of ${batchTokens}` : `${tokens} (tokens)`} ` +
-        "was needed of every variant, since no document comes twice. Give more text, or fewer tokens",
+      `ablate: the variant ${smallest} has ${fewest} tokens, ${tokens === undefined ? `a batch of ${batchTokens} was` : `the ${tokens} of the setting tokens were`} ` +
+        "needed of every variant, since no document comes twice. Give more text, or fewer tokens",
       "tokens",
     );
   }
